@@ -1,0 +1,130 @@
+"""The three profiles: every size, schedule and seed of a run in one place, and where its files go.
+
+One code path serves all of them; a profile only changes the numbers. ``smoke`` shows that everything runs, ``standard`` is
+what two CPU cores or one GPU carry, ``paper`` is the schedule that the paper prints (Appendix A).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class EmbeddedData:
+    """Size of the rendered sequences (``synthetic.write_sequences``): ``image_size`` is (height, width) in pixels."""
+
+    sequences: int
+    frames: int
+    image_size: tuple[int, int]
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class DHNSchedule:
+    """How a Deep Hungarian Net is trained (Appendix A.1).
+
+    ``steps`` are optimiser steps (the paper: 20 epochs over 114,483 pairs in batches of about ten); ``batch`` is the largest
+    number of equal-shape matrices in one step. ``cost_cap`` draws a matrix of more entries than this with probability
+    ``cost_cap / entries`` instead of 1, which makes all sizes cost alike; None draws all alike, as the paper does.
+    ``test_pairs`` evaluates on that many test pairs, drawn with a fixed seed; None on all.
+    """
+
+    steps: int
+    batch: int = 10
+    learning_rate: float = 3e-4
+    decay: float = 0.95
+    decay_every: int = 20_000
+    cost_cap: int | None = None
+    test_pairs: int | None = None
+    hidden_size: int = 256
+    seeds: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One way to run the whole workflow; ``evidence`` tells whether its numbers may be quoted."""
+
+    name: str
+    embedded: EmbeddedData
+    dhn: DHNSchedule
+    real_data: bool
+    evidence: bool
+
+
+PROFILES = {
+    "smoke": Profile(
+        name="smoke",
+        embedded=EmbeddedData(sequences=3, frames=40, image_size=(240, 320)),
+        dhn=DHNSchedule(steps=300, hidden_size=32, cost_cap=200, test_pairs=400, learning_rate=1e-3),
+        real_data=False,
+        evidence=False,
+    ),
+    "standard": Profile(
+        name="standard",
+        embedded=EmbeddedData(sequences=3, frames=150, image_size=(480, 640)),
+        dhn=DHNSchedule(steps=4_000, cost_cap=150),
+        real_data=True,
+        evidence=True,
+    ),
+    "paper": Profile(
+        name="paper",
+        embedded=EmbeddedData(sequences=3, frames=150, image_size=(480, 640)),
+        dhn=DHNSchedule(steps=20 * 114_483 // 10, seeds=(0, 1, 2)),
+        real_data=True,
+        evidence=True,
+    ),
+}
+
+
+def get(name: str) -> Profile:
+    """The profile of that name; ValueError names the ones there are."""
+    if name not in PROFILES:
+        raise ValueError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
+def data_root() -> Path | None:
+    """The folder of real data that ``DEEPMOT_DATA`` points to, or None where it is unset.
+
+    Raises FileNotFoundError where the variable names a folder that is not there: a typo must not silently turn a run on real
+    data into one on embedded data.
+    """
+    value = os.environ.get("DEEPMOT_DATA", "")
+    if not value:
+        return None
+    root = Path(value).expanduser()
+    if not root.is_dir():
+        raise FileNotFoundError(f"DEEPMOT_DATA={value} is not a folder")
+    return root.resolve()
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where a profile's files go, below ``DEEPMOT_OUT`` (default: the checkout).
+
+    ``runs`` holds what is large or remade at will (data, checkpoints, executed notebooks; not in git), ``reports`` the
+    tables and figures that are.
+    """
+
+    runs: Path
+    reports: Path
+
+    @property
+    def tables(self) -> Path:
+        return self.reports / "tables"
+
+    @property
+    def figures(self) -> Path:
+        return self.reports / "figures"
+
+    @classmethod
+    def of(cls, profile: str) -> Paths:
+        """The paths of the named profile; the table and figure folders are made."""
+        name = get(profile).name
+        root = Path(os.environ.get("DEEPMOT_OUT") or Path(__file__).parents[1]).resolve()
+        paths = cls(runs=root / "runs" / name, reports=root / "reports" / name)
+        for folder in (paths.runs, paths.tables, paths.figures):
+            folder.mkdir(parents=True, exist_ok=True)
+        return paths
