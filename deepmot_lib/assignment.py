@@ -1,0 +1,210 @@
+"""The optimal assignment, the discretised soft one, and how well they agree (Sec. 3, 5.1, Appendix B).
+
+Matrices are ``(..., N, M)``: N predictions by M objects, any leading batch dimensions. Assignments are 0/1
+tensors.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+Axis = Literal["row", "column"]
+_DIM = {"row": -1, "column": -2}
+
+
+def optimal_assignment(distance: Tensor, gate: float | None = None) -> Tensor:
+    """A* of Sec. 3: as many pairs as can be matched, at the least total distance.
+
+    Args:
+        distance: ``(..., N, M)``, no NaN. An infinite entry can never be matched.
+        gate: entries at or above it can never be matched either; None gates nothing.
+
+    Returns:
+        ``(..., N, M)`` 0/1, of the distance's dtype and device, without gradient. Rows and columns sum to at
+        most 1. Without gated entries exactly min(N, M) pairs are matched. With them the paper's program is
+        solved over the rest (footnote 1): the most pairs that the ungated entries allow, then the least
+        total.
+
+    Raises:
+        ValueError: NaN among the distances, or fewer than two dimensions.
+    """
+    if distance.ndim < 2:
+        raise ValueError(f"distance must be (..., N, M), got {tuple(distance.shape)}")
+    distance = distance.detach()
+    if distance.isnan().any():
+        raise ValueError(f"distance {tuple(distance.shape)} holds NaN: there is no optimal assignment")
+    allowed = (distance.isfinite() if gate is None else distance.isfinite() & (distance < gate)).cpu().numpy()
+    cost = distance.to("cpu", torch.float64).numpy()
+    matched = np.zeros(cost.shape, dtype=bool)
+    for index in np.ndindex(cost.shape[:-2]):
+        matched[index] = _solve(cost[index], allowed[index])
+    return torch.from_numpy(matched).to(distance.device, distance.dtype)
+
+
+def _solve(cost: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """One matrix: boolean (N, M)."""
+    matched = np.zeros(cost.shape, dtype=bool)
+    if not allowed.any():
+        return matched
+    if not allowed.all():
+        values = cost[allowed]
+        low, spread = values.min(), np.ptp(values)
+        # One forbidden pair must outweigh any rearrangement of the others, so that it is taken only where
+        # nothing else is left. No larger than that: a huge constant would swallow the digits that decide
+        # between the real costs.
+        forbidden = (min(cost.shape) + 1) * spread if spread > 0 else 1.0
+        cost = np.where(allowed, cost - low, forbidden)
+    rows, columns = linear_sum_assignment(cost)
+    matched[rows, columns] = allowed[rows, columns]
+    return matched
+
+
+def discretize(soft: Tensor, axis: Axis = "row", threshold: float = 0.5) -> Tensor:
+    """The 0/1 assignment of a soft one (Appendix B): each line's largest entry becomes 1 where it exceeds the
+    threshold.
+
+    Args:
+        soft: ``(..., N, M)`` soft assignment.
+        axis: "row" takes the maximum of every row (prediction), "column" that of every column (object).
+        threshold: an entry must be larger than this.
+
+    Returns:
+        ``(..., N, M)`` 0/1, of soft's dtype, at most one 1 in each line along ``axis``; lines across it may
+        hold several.
+    """
+    dim = _dim(axis)
+    hard = torch.zeros_like(soft)
+    if soft.shape[dim] == 0:
+        return hard
+    value, winner = soft.detach().max(dim, keepdim=True)
+    return hard.scatter_(dim, winner, (value > threshold).to(soft.dtype))
+
+
+def weighted_accuracy(predicted: Tensor, target: Tensor) -> Tensor:
+    """WA of each matrix (Eq. 10), ``(...)`` in [0, 1].
+
+    WA = (w1 n1* + w0 n0*) / (w1 n1 + w0 n0), where the target holds n1 ones and n0 zeros, w0 = n1 / (n0 +
+    n1), w1 = 1 - w0, and n1*, n0* of them are predicted right. (The text below Eq. 10 calls n0* "false
+    positives", which would reward errors.) With these weights WA is the mean of the hit rates on ones and on
+    zeros.
+
+    A matrix without ones, or without zeros, makes Eq. 10 0 / 0: the hit rate of the class that is there
+    stands in. An empty matrix scores 1.
+
+    Args:
+        predicted, target: ``(..., N, M)`` 0/1.
+    """
+    predicted, target, dtype = _binary(predicted, target)
+    count = (target.sum((-2, -1)), (~target).sum((-2, -1)))
+    right = ((predicted & target).sum((-2, -1)), (~predicted & ~target).sum((-2, -1)))
+    rates = torch.stack([r.double() / n.clamp(min=1) for r, n in zip(right, count, strict=True)])
+    there = torch.stack([n > 0 for n in count])
+    accuracy = (rates * there).sum(0) / there.sum(0).clamp(min=1)
+    return torch.where(there.any(0), accuracy, 1.0).to(dtype)
+
+
+def missing_assignments(predicted: Tensor, target: Tensor, axis: Axis) -> Tensor:
+    """MA of each matrix (Appendix B), ``(...)`` in [0, 1]: the share of lines that one matrix assigns and the
+    other does not.
+
+    ``axis`` names the discretisation; the lines counted are those across it: columns after a row-wise
+    maximum, rows after a column-wise one. A line is missed where the target assigns it and the prediction
+    does not, or inversely.
+
+    Args:
+        predicted, target: ``(..., N, M)`` 0/1.
+    """
+    predicted, target, dtype = _binary(predicted, target)
+    return _share(_missing(predicted, target, axis), dtype)
+
+
+def several_assignments(predicted: Tensor, axis: Axis) -> Tensor:
+    """SA of each matrix (Appendix B), ``(...)`` in [0, 1]: the share of lines across ``axis`` with more than
+    one assignment.
+
+    Columns are counted after a row-wise maximum, rows after a column-wise one (the maximum itself leaves no
+    more than one along its own axis).
+    """
+    predicted, _, dtype = _binary(predicted, predicted)
+    return _share(_several(predicted, axis), dtype)
+
+
+class AssignmentScores:
+    """WA, MA and SA of many matrices of any shapes, for both discretisations: what Tables 5 and 6 print.
+
+    WA is averaged over the matrices; MA and SA are pooled, lines that fail over all lines counted.
+    """
+
+    def __init__(self, threshold: float = 0.5):
+        self.threshold = threshold
+        self.matrices = 0
+        self._accuracy = dict.fromkeys(_DIM, 0.0)
+        self._missing = dict.fromkeys(_DIM, 0)
+        self._several = dict.fromkeys(_DIM, 0)
+        self._lines = dict.fromkeys(_DIM, 0)
+
+    def update(self, soft: Tensor, target: Tensor) -> None:
+        """Count ``(..., N, M)`` soft assignments against their 0/1 targets."""
+        for axis in _DIM:
+            predicted = discretize(soft, axis, self.threshold)
+            # Sums stay tensors, so that a GPU is not waited for on every batch.
+            self._accuracy[axis] += weighted_accuracy(predicted, target).double().sum()
+            hard, truth, _ = _binary(predicted, target)
+            missing = _missing(hard, truth, axis)
+            self._missing[axis] += missing.sum()
+            self._several[axis] += _several(hard, axis).sum()
+            self._lines[axis] += missing.numel()
+        self.matrices += soft.shape[:-2].numel()
+
+    def result(self) -> dict[str, dict[str, float]]:
+        """``{"row": {"WA": ..., "MA": ..., "SA": ...}, "column": ...}``, each in [0, 1].
+
+        ValueError before any update.
+        """
+        if self.matrices == 0:
+            raise ValueError("no matrix has been counted yet")
+        return {
+            axis: {
+                "WA": float(self._accuracy[axis]) / self.matrices,
+                "MA": float(self._missing[axis]) / max(self._lines[axis], 1),
+                "SA": float(self._several[axis]) / max(self._lines[axis], 1),
+            }
+            for axis in _DIM
+        }
+
+
+def _dim(axis: str) -> int:
+    if axis not in _DIM:
+        raise ValueError(f'axis must be "row" or "column", got {axis!r}')
+    return _DIM[axis]
+
+
+def _binary(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor, torch.dtype]:
+    """Both as bool, and the dtype for the result."""
+    if predicted.ndim < 2 or predicted.shape != target.shape:
+        raise ValueError(
+            f"predicted and target must be (..., N, M) of one shape, "
+            f"got {tuple(predicted.shape)} and {tuple(target.shape)}"
+        )
+    dtype = predicted.dtype if predicted.is_floating_point() else torch.get_default_dtype()
+    return predicted > 0.5, target > 0.5, dtype
+
+
+def _missing(predicted: Tensor, target: Tensor, axis: str) -> Tensor:
+    """Bool, a value for each line across ``axis``."""
+    across = _DIM["column" if _dim(axis) == _DIM["row"] else "row"]
+    return predicted.any(across) != target.any(across)
+
+
+def _several(predicted: Tensor, axis: str) -> Tensor:
+    across = _DIM["column" if _dim(axis) == _DIM["row"] else "row"]
+    return predicted.sum(across) > 1
+
+
+def _share(lines: Tensor, dtype: torch.dtype) -> Tensor:
+    return (lines.sum(-1).double() / max(lines.shape[-1], 1)).to(dtype)
