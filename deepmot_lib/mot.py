@@ -208,12 +208,7 @@ def _parse(path: Path, text: str) -> np.ndarray:
     if not text.strip():
         return np.empty((0, 7))
     if not _NOT_NUMBERS.search(text):
-        options = {
-            "header": None,
-            "dtype": np.float64,
-            "skipinitialspace": True,
-            "float_precision": "round_trip",
-        }
+        options = {"header": None, "dtype": np.float64, "skipinitialspace": True}
         with contextlib.suppress(ValueError, OverflowError):  # pandas' own errors are ValueErrors
             values = pd.read_csv(io.StringIO(text), **options).to_numpy()
             if np.isfinite(values).all() and 7 <= values.shape[1] <= 10:
