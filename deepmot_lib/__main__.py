@@ -1,0 +1,78 @@
+"""The command ``deepmot`` (also ``python -m deepmot_lib``): one sub-command a job.
+
+A sub-command is a function that fills a parser and returns what runs it. What it needs is imported when it
+runs, so that ``deepmot --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs a command line (default: the process's). Returns 0, or 1 after an error, printed in one line."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except (ValueError, OSError) as error:
+        print(f"deepmot: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("deepmot: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="deepmot", description="How To Train Your Deep Multi-Object Tracker."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add(commands, "evaluate", "CLEAR-MOT, identity and HOTA measures of result files", _evaluate)
+    return parser
+
+
+def _add(commands, name: str, summary: str, fill: Callable[[argparse.ArgumentParser], Callable]) -> None:
+    """Adds a sub-command: ``fill`` declares its arguments and returns the function that runs it."""
+    parser = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    parser.set_defaults(run=fill(parser))
+
+
+def _evaluate(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
+    parser.add_argument(
+        "--gt", type=Path, required=True, metavar="DIR", help="folder of MOTChallenge sequences"
+    )
+    parser.add_argument(
+        "--results", type=Path, required=True, metavar="DIR", help="folder of SEQUENCE.txt files"
+    )
+    parser.add_argument(
+        "--protocol",
+        default="motchallenge",
+        help="motchallenge (default; the official preprocessing and counting) or plain (no preprocessing, "
+        "counted as the paper's own code did: for MOT15 and own data); never compare numbers of the two",
+    )
+    parser.add_argument("--sequences", nargs="+", metavar="NAME", help="evaluate these only (default: all)")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the table to this file")
+
+    def run(arguments: argparse.Namespace) -> None:
+        from . import evaluation
+
+        table = evaluation.evaluate(
+            arguments.gt, arguments.results, arguments.protocol, sequences=arguments.sequences
+        )
+        percent = table.astype(object)
+        for name in table.columns.difference(evaluation.COUNTS):
+            percent[name] = (100 * table[name]).map("{:.1f}".format)
+        print(f"protocol: {table.attrs['protocol']} (ratios in %, MOTP: mean overlap, up is better)")
+        print(percent.rename_axis(None).to_string())
+        if arguments.csv:
+            evaluation.write_csv(arguments.csv, table)
+
+    return run
+
+
+if __name__ == "__main__":
+    sys.exit(main())
