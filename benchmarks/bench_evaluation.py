@@ -1,0 +1,72 @@
+"""Evaluating a published tracker's 21 result files (Lif_T on MOT17 train) against TrackEval's own runner.
+
+Needs DEEPMOT_DATA with ``MOT17-labels/train`` and ``results-Lif_T-MOT17-train.tgz``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+
+import trackeval
+
+from deepmot_lib import profiles
+from deepmot_lib.evaluation import evaluate
+
+ROUNDS = 2  # the best of so many, taken in turns: the machine may be busy with something else
+
+
+def run() -> list[tuple[str, float, float]]:
+    """Rows (what, ratio, target): our time over TrackEval's, at most 1; no row without the data."""
+    root = profiles.data_root()
+    archive = root and root / "results-Lif_T-MOT17-train.tgz"
+    if archive is None or not archive.is_file():
+        print("bench_evaluation: skipped, DEEPMOT_DATA with Lif_T's result files is needed")
+        return []
+    gt = root / "MOT17-labels" / "train"
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "trackers" / "Lif_T" / "data"
+        with tarfile.open(archive) as files:
+            files.extractall(folder, filter="data")
+        data.parent.mkdir(parents=True)
+        (Path(folder) / "MOT17-train").rename(data)
+        ours, theirs = [], []
+        for _ in range(ROUNDS):
+            ours.append(_seconds(lambda: evaluate(gt, data)))
+            theirs.append(_seconds(lambda: _runner(gt, Path(folder) / "trackers")))
+    return [("evaluate Lif_T's 21 files: time over TrackEval's runner", min(ours) / min(theirs), 1.0)]
+
+
+def _runner(gt: Path, trackers: Path) -> None:
+    """TrackEval as its users run it: one process, the same three families of measures."""
+    options = {"USE_PARALLEL": False, "PRINT_CONFIG": False, "PLOT_CURVES": False, "OUTPUT_DETAILED": False}
+    dataset = {
+        "GT_FOLDER": str(gt),
+        "TRACKERS_FOLDER": str(trackers),
+        "SKIP_SPLIT_FOL": True,
+        "SEQ_INFO": dict.fromkeys(folder.name for folder in sorted(gt.iterdir())),
+        "BENCHMARK": "MOT17",
+        "PRINT_CONFIG": False,
+    }
+    quiet = {"PRINT_CONFIG": False}
+    measures = trackeval.metrics
+    with contextlib.redirect_stdout(io.StringIO()):
+        trackeval.Evaluator(options | {"PRINT_RESULTS": False, "OUTPUT_SUMMARY": False}).evaluate(
+            [trackeval.datasets.MotChallenge2DBox(dataset)],
+            [measures.HOTA(), measures.CLEAR(quiet), measures.Identity(quiet)],
+        )
+
+
+def _seconds(job) -> float:
+    start = time.perf_counter()
+    job()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    for what, ratio, target in run():
+        print(f"{what}: {ratio:.2f} (target: at most {target:g})")
