@@ -100,12 +100,7 @@ def weighted_accuracy(predicted: Tensor, target: Tensor) -> Tensor:
         predicted, target: ``(..., N, M)`` 0/1.
     """
     predicted, target, dtype = _binary(predicted, target)
-    count = (target.sum((-2, -1)), (~target).sum((-2, -1)))
-    right = ((predicted & target).sum((-2, -1)), (~predicted & ~target).sum((-2, -1)))
-    rates = torch.stack([r.double() / n.clamp(min=1) for r, n in zip(right, count, strict=True)])
-    there = torch.stack([n > 0 for n in count])
-    accuracy = (rates * there).sum(0) / there.sum(0).clamp(min=1)
-    return torch.where(there.any(0), accuracy, 1.0).to(dtype)
+    return _accuracy(predicted, target).to(dtype)
 
 
 def missing_assignments(predicted: Tensor, target: Tensor, axis: Axis) -> Tensor:
@@ -151,10 +146,9 @@ class AssignmentScores:
     def update(self, soft: Tensor, target: Tensor) -> None:
         """Count ``(..., N, M)`` soft assignments against their 0/1 targets."""
         for axis in _DIM:
-            predicted = discretize(soft, axis, self.threshold)
+            hard, truth, _ = _binary(discretize(soft, axis, self.threshold), target)
             # Sums stay tensors, so that a GPU is not waited for on every batch.
-            self._accuracy[axis] += weighted_accuracy(predicted, target).double().sum()
-            hard, truth, _ = _binary(predicted, target)
+            self._accuracy[axis] += _accuracy(hard, truth).sum()
             missing = _missing(hard, truth, axis)
             self._missing[axis] += missing.sum()
             self._several[axis] += _several(hard, axis).sum()
@@ -193,6 +187,16 @@ def _binary(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor, torch.dt
         )
     dtype = predicted.dtype if predicted.is_floating_point() else torch.get_default_dtype()
     return predicted > 0.5, target > 0.5, dtype
+
+
+def _accuracy(predicted: Tensor, target: Tensor) -> Tensor:
+    """WA of each matrix in float64."""
+    count = (target.sum((-2, -1)), (~target).sum((-2, -1)))
+    right = ((predicted & target).sum((-2, -1)), (~predicted & ~target).sum((-2, -1)))
+    rates = torch.stack([r.double() / n.clamp(min=1) for r, n in zip(right, count, strict=True)])
+    there = torch.stack([n > 0 for n in count])
+    accuracy = (rates * there).sum(0) / there.sum(0).clamp(min=1)
+    return torch.where(there.any(0), accuracy, 1.0)
 
 
 def _missing(predicted: Tensor, target: Tensor, axis: str) -> Tensor:
