@@ -1,7 +1,8 @@
 """The three profiles: every size, schedule and seed of a run in one place, and where its files go.
 
-One code path serves all of them; a profile only changes the numbers. ``smoke`` shows that everything runs, ``standard`` is
-what two CPU cores or one GPU carry, ``paper`` is the schedule that the paper prints (Appendix A).
+One code path serves all of them; a profile only changes the numbers. ``smoke`` shows that everything runs,
+``standard`` is what two CPU cores or one GPU carry, ``paper`` is the schedule that the paper prints (Appendix
+A).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class EmbeddedData:
-    """Size of the rendered sequences (``synthetic.write_sequences``): ``image_size`` is (height, width) in pixels."""
+    """Size of the rendered sequences (``synthetic.write_sequences``): ``image_size`` is (height, width) in
+    pixels."""
 
     sequences: int
     frames: int
@@ -25,10 +27,11 @@ class EmbeddedData:
 class DHNSchedule:
     """How a Deep Hungarian Net is trained (Appendix A.1).
 
-    ``steps`` are optimiser steps (the paper: 20 epochs over 114,483 pairs in batches of about ten); ``batch`` is the largest
-    number of equal-shape matrices in one step. ``cost_cap`` draws a matrix of more entries than this with probability
-    ``cost_cap / entries`` instead of 1, which makes all sizes cost alike; None draws all alike, as the paper does.
-    ``test_pairs`` evaluates on that many test pairs, drawn with a fixed seed; None on all.
+    ``steps`` are optimiser steps (the paper: 20 epochs over 114,483 pairs in batches of about ten); ``batch``
+    is the largest number of equal-shape matrices in one step. ``cost_cap`` draws a matrix of more entries
+    than this with probability ``cost_cap / entries`` instead of 1, which makes all sizes cost alike; None
+    draws all alike, as the paper does. ``test_pairs`` evaluates on that many test pairs, drawn with a fixed
+    seed; None on all.
     """
 
     steps: int
@@ -39,6 +42,7 @@ class DHNSchedule:
     cost_cap: int | None = None
     test_pairs: int | None = None
     hidden_size: int = 256
+    variants: tuple[str, ...] = ("seq_gru",)
     seeds: tuple[int, ...] = (0,)
 
 
@@ -64,7 +68,7 @@ PROFILES = {
     "standard": Profile(
         name="standard",
         embedded=EmbeddedData(sequences=3, frames=150, image_size=(480, 640)),
-        dhn=DHNSchedule(steps=4_000, cost_cap=150),
+        dhn=DHNSchedule(steps=3_000, cost_cap=100),
         real_data=True,
         evidence=True,
     ),
@@ -88,8 +92,8 @@ def get(name: str) -> Profile:
 def data_root() -> Path | None:
     """The folder of real data that ``DEEPMOT_DATA`` points to, or None where it is unset.
 
-    Raises FileNotFoundError where the variable names a folder that is not there: a typo must not silently turn a run on real
-    data into one on embedded data.
+    Raises FileNotFoundError where the variable names a folder that is not there: a typo must not silently
+    turn a run on real data into one on embedded data.
     """
     value = os.environ.get("DEEPMOT_DATA", "")
     if not value:
@@ -104,8 +108,8 @@ def data_root() -> Path | None:
 class Paths:
     """Where a profile's files go, below ``DEEPMOT_OUT`` (default: the checkout).
 
-    ``runs`` holds what is large or remade at will (data, checkpoints, executed notebooks; not in git), ``reports`` the
-    tables and figures that are.
+    ``runs`` holds what is large or remade at will (data, checkpoints, executed notebooks; not in git),
+    ``reports`` the tables and figures that are.
     """
 
     runs: Path

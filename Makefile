@@ -1,0 +1,42 @@
+# make reproduce [PROFILE=smoke|standard|paper]   run the whole workflow, write reports/<profile>
+# make test                                       lint, unit and property tests, every notebook
+# make lab | bench | notebooks | clean
+PROFILE ?= smoke
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+
+.PHONY: reproduce test lab bench notebooks clean
+
+reproduce: $(READY)
+	$(BIN)/snakemake --cores $(CORES) --config profile=$(PROFILE) --rerun-incomplete --quiet rules
+
+# Notebooks under test write to a folder of their own: a test run must not touch the reports in git.
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest tests
+	out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
+	DEEPMOT_OUT=$$out PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --nbval --nbval-cell-timeout=600 notebooks
+
+lab: $(READY)
+	$(BIN)/jupyter lab notebooks
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.run
+
+# Executes the notebooks in place, outputs ready for git.
+notebooks: $(READY)
+	$(BIN)/python -m deepmot_lib.notebooks refresh notebooks/*.ipynb
+
+# Leaves the reports and the environment.
+clean:
+	rm -rf runs .snakemake
+
+$(READY): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@

@@ -1,0 +1,100 @@
+"""The workflow: one rule a notebook, one job a parameter set; nothing is redone that is up to date.
+
+snakemake --cores 2 --config profile=smoke
+snakemake --executor slurm --jobs 20 --config profile=paper     (with snakemake-executor-plugin-slurm)
+
+Files go below the working directory (`--directory`), which is the checkout unless told otherwise.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from deepmot_lib import profiles
+
+REPO = Path(workflow.basedir)
+PROFILE = profiles.get(config.get("profile", "smoke"))
+RUNS, REPORTS = f"runs/{PROFILE.name}", f"reports/{PROFILE.name}"
+TABLES, FIGURES = f"{REPORTS}/tables", f"{REPORTS}/figures"
+DHN_VARIANTS = PROFILE.dhn.variants
+os.environ["DEEPMOT_OUT"] = os.getcwd()
+
+
+def library(*modules):
+    """Source files of the library that a rule's results depend on, besides the notebook."""
+    return [str(file) for module in modules for file in sorted((REPO / "deepmot_lib").glob(module))]
+
+
+def run(notebook, **parameters):
+    """The shell command that executes a notebook to {output.notebook}; every one has the parameter profile."""
+    given = " ".join(f"{key}={value}" for key, value in {"profile": PROFILE.name, **parameters}.items())
+    return (
+        f"{sys.executable} -m deepmot_lib.notebooks run {REPO}/notebooks/{notebook}.ipynb {{output.notebook}} {given} "
+        "> {log} 2>&1 || { cat {log} >&2; exit 1; }"
+    )
+
+
+rule all:
+    input:
+        f"{REPORTS}/REPORT.md",
+
+
+rule data:
+    input:
+        f"{REPO}/notebooks/00_data.ipynb",
+        library("mot.py", "synthetic.py", "rendering.py"),
+    output:
+        notebook=f"{RUNS}/notebooks/00_data.ipynb",
+    log:
+        f"{RUNS}/logs/00_data.log",
+    shell:
+        run("00_data")
+
+
+rule dhn_training:
+    input:
+        f"{REPO}/notebooks/02_dhn_training.ipynb",
+        library("dhn/*.py", "pairs.py", "assignment.py", "distance.py"),
+        rules.data.output,
+    output:
+        notebook=f"{RUNS}/notebooks/02_dhn_training-{{variant}}-seed{{seed}}.ipynb",
+        weights=f"{RUNS}/dhn/{{variant}}/seed{{seed}}/weights.safetensors",
+        table=f"{TABLES}/dhn_{{variant}}_seed{{seed}}.csv",
+    log:
+        f"{RUNS}/logs/02_dhn_training-{{variant}}-seed{{seed}}.log",
+    shell:
+        run("02_dhn_training", variant="{wildcards.variant}", seed="{wildcards.seed}")
+
+
+rule story:
+    """The notebooks that only show: nothing reads what they make but the report's figures."""
+    input:
+        f"{REPO}/notebooks/{{name}}.ipynb",
+        library("distance.py", "assignment.py", "loss.py", "plots.py"),
+    output:
+        notebook=f"{RUNS}/notebooks/{{name}}.ipynb",
+    wildcard_constraints:
+        name="01_distance_metrics|05_deepmot_loss|06_gradient_visualization",
+    log:
+        f"{RUNS}/logs/{{name}}.log",
+    shell:
+        run("{wildcards.name}")
+
+
+rule report:
+    input:
+        f"{REPO}/notebooks/10_report.ipynb",
+        library("report.py", "tables.py", "paper.py"),
+        rules.data.output,
+        expand(rules.dhn_training.output.table, variant=DHN_VARIANTS, seed=PROFILE.dhn.seeds),
+        expand(
+            rules.story.output,
+            name=["01_distance_metrics", "05_deepmot_loss", "06_gradient_visualization"],
+        ),
+    output:
+        report=f"{REPORTS}/REPORT.md",
+        notebook=f"{RUNS}/notebooks/10_report.ipynb",
+    log:
+        f"{RUNS}/logs/10_report.log",
+    shell:
+        run("10_report")

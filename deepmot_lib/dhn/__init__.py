@@ -1,0 +1,120 @@
+"""The Deep Hungarian Nets: differentiable matchers that stand in for the Hungarian algorithm (Sec. 4.1,
+Appendix B)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from .network import Matcher
+from .sequential import SequentialDHN
+
+__all__ = ["WEIGHTS", "Matcher", "card", "create", "from_reference", "load", "load_weights", "names"]
+
+_NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "seq_gru": partial(SequentialDHN, "gru"),
+    "seq_lstm": partial(SequentialDHN, "lstm"),
+}
+
+#: Where the shipped weights lie, each with a card of its data, schedule and measures beside it.
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def names() -> list[str]:
+    """The names that ``create`` knows, those of Table 5 first."""
+    return list(_NETWORKS)
+
+
+def create(name: str, **options) -> Matcher:
+    """A new network of that name, randomly initialised; ``options`` go to its class. ValueError names the
+    choices."""
+    if name not in _NETWORKS:
+        raise ValueError(f"unknown matcher {name!r}: choose one of {', '.join(names())}")
+    return Matcher(name, _NETWORKS[name](**options), options)
+
+
+def card(name: str) -> dict:
+    """What the shipped weights of that name were trained on and how they score; FileNotFoundError where none
+    ship."""
+    path = WEIGHTS / f"{name}.json"
+    if not path.is_file():
+        shipped = sorted(file.stem for file in WEIGHTS.glob("*.safetensors"))
+        raise FileNotFoundError(f"no weights ship for {name!r}, only for: {', '.join(shipped) or 'none'}")
+    return json.loads(path.read_text())
+
+
+def load(name: str, device: str | torch.device = "cpu") -> Matcher:
+    """The shipped network of that name: frozen, in evaluation mode, on ``device``; no download, no training.
+
+    Raises ValueError for an unknown name, FileNotFoundError where no weights ship for it, RuntimeError where
+    the device is not there.
+    """
+    matcher = create(name, **card(name)["options"]) if name in names() else create(name)
+    load_weights(matcher, WEIGHTS / f"{name}.safetensors")
+    return freeze(matcher).to(device)
+
+
+def load_weights(matcher: Matcher, path: str | Path) -> Matcher:
+    """Puts the weights of a safetensors file into ``matcher``; ValueError where they are another network's or
+    broken."""
+    try:
+        state = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: truncated or not a safetensors file ({error})") from None
+    _fill(matcher.core, state, str(path))
+    return matcher
+
+
+def from_reference(state_dict: Mapping[str, Tensor]) -> Matcher:
+    """``seq_gru`` with the weights of the released ``Munkrs`` checkpoint.
+
+    Its keys are ``lstm_row.*`` and ``lstm_col.*`` (two-layer bidirectional GRUs, whatever the name says) and
+    ``hidden2tag_{1,2,3}.*``; the hidden size is read off the tensors. Frozen, in evaluation mode. ValueError
+    names what does not fit.
+    """
+    renamed = {"lstm_row": "row_rnn", "lstm_col": "column_rnn"}
+    renamed |= {f"hidden2tag_{i + 1}": f"head.{i}" for i in range(3)}
+    state, unknown = {}, []
+    for key, value in state_dict.items():
+        module, _, parameter = key.removeprefix("module.").partition(".")
+        if module in renamed:
+            state[f"{renamed[module]}.{parameter}"] = value
+        else:
+            unknown.append(key)
+    recurrent = state.get("row_rnn.weight_hh_l0")
+    if unknown or recurrent is None:
+        raise ValueError(
+            f"not a released DHN: unknown {unknown[:3]}" if unknown else "not a released DHN: no lstm_row"
+        )
+    if recurrent.shape[0] != 3 * recurrent.shape[1]:
+        raise ValueError(
+            f"lstm_row is not a GRU: its recurrent weights are {tuple(recurrent.shape)}, not (3h, h)"
+        )
+    matcher = create("seq_gru", hidden_size=recurrent.shape[1])
+    _fill(matcher.core, state, "the released checkpoint")
+    return freeze(matcher)
+
+
+def freeze(matcher: Matcher) -> Matcher:
+    """Evaluation mode, no gradient to the weights (the paper fixes the DHN while it trains trackers)."""
+    return matcher.eval().requires_grad_(False)
+
+
+def _fill(core: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    want = {key: tuple(value.shape) for key, value in core.state_dict().items()}
+    have = {key: tuple(value.shape) for key, value in state.items()}
+    wrong = sorted(key for key in want.keys() | have.keys() if want.get(key) != have.get(key))
+    if wrong:
+        key = wrong[0]
+        raise ValueError(
+            f"{where}: weights of another network: {key} is {have.get(key, 'missing')} where "
+            f"{want.get(key, 'nothing')} is wanted ({len(wrong)} such tensors)"
+        )
+    core.load_state_dict(dict(state))
