@@ -1,5 +1,6 @@
 """Evaluation against numbers worked by hand, published totals, and TrackEval's own runner."""
 
+import doctest
 import os
 import tarfile
 from pathlib import Path
@@ -13,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepmot_lib import evaluation, mot
-from deepmot_lib.__main__ import main
 from deepmot_lib.evaluation import COLUMNS, COUNTS, PROTOCOLS, evaluate, evaluate_sequence
 
 EXAMPLES = Path(motmetrics.__file__).parent / "data"
@@ -123,6 +123,12 @@ def test_where_the_libraries_differ(case):
     for side, protocol in enumerate(("motchallenge", "plain")):
         measured = evaluate_sequence(gt, results, protocol)
         assert {name: measured[name] for name in expected} == {k: v[side] for k, v in expected.items()}
+
+
+def test_the_examples_in_the_docs():
+    file = Path(__file__).parents[1] / "docs" / "evaluation.md"
+    failed, tried = doctest.testfile(str(file), module_relative=False)
+    assert tried >= 9 and not failed
 
 
 def test_preprocessing():
@@ -356,33 +362,6 @@ def test_ground_truth_given_as_results(two_sequences):
 def test_bad_tables(spoil, message):
     with pytest.raises(ValueError, match=message):
         evaluate_sequence(boxes((1, 1, 0)), spoil(boxes((1, 1, 0))))
-
-
-# --- the command --------------------------------------------------------------------------------------------
-
-
-def test_command(two_sequences, tmp_path, capsys):
-    gt, results = map(str, two_sequences)
-    table = tmp_path / "out" / "table.csv"
-    assert (
-        main(["evaluate", "--gt", gt, "--results", results, "--protocol", "plain", "--csv", str(table)]) == 0
-    )
-    assert "protocol: plain" in capsys.readouterr().out
-    written = pd.read_csv(table, index_col="sequence")
-    assert set(written.pop("protocol")) == {"plain"}
-    expected = evaluate(gt, results, "plain")
-    assert written[COUNTS].equals(expected[COUNTS])
-    np.testing.assert_allclose(written, expected, atol=1e-6)
-    assert [file.name for file in table.parent.iterdir()] == ["table.csv"]
-
-
-def test_command_says_what_is_wrong(two_sequences, capsys):
-    gt, results = map(str, two_sequences)
-    assert main(["evaluate", "--gt", gt, "--results", results, "--protocol", "mot"]) == 1
-    assert "unknown protocol 'mot'" in capsys.readouterr().err
-    with pytest.raises(SystemExit) as stop:
-        main(["evaluate", "--gt", gt])
-    assert stop.value.code == 2 and "--results" in capsys.readouterr().err
 
 
 # --- real data ----------------------------------------------------------------------------------------------
