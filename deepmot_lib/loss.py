@@ -41,7 +41,7 @@ def soft_false_positives(soft: Tensor, delta: float = 0.5, scale: float = 100.0)
 def soft_false_negatives(soft: Tensor, delta: float = 0.5, scale: float = 100.0) -> Tensor:
     """Eq. 5, right: the soft number of objects without a prediction, ``(...)`` in [0, M]; arguments as
     above."""
-    return column_softmax(soft, delta, scale)[..., -1, :].sum(-1)
+    return _missed(column_softmax(soft, delta, scale))
 
 
 def soft_id_switches(
@@ -57,8 +57,17 @@ def soft_id_switches(
     if soft.shape != previous_matches.shape:
         shapes = f"{tuple(previous_matches.shape)} and {tuple(soft.shape)}"
         raise ValueError(f"previous_matches and soft must have one shape, got {shapes}")
-    matched = column_softmax(soft, delta, scale)[..., :-1, :]
-    return (matched * (1 - previous_matches.to(soft.dtype))).sum((-2, -1))
+    return _switched(column_softmax(soft, delta, scale), previous_matches)
+
+
+def _missed(columns: Tensor) -> Tensor:
+    """Eq. 5, right, of C^c ``(..., N + 1, M)``."""
+    return columns[..., -1, :].sum(-1)
+
+
+def _switched(columns: Tensor, previous_matches: Tensor) -> Tensor:
+    """Eq. 6 of C^c ``(..., N + 1, M)``."""
+    return (columns[..., :-1, :] * (1 - previous_matches.to(columns.dtype))).sum((-2, -1))
 
 
 def dmota(fp: Tensor, fn: Tensor, ids: Tensor, num_objects: int | Tensor, gamma: float = 2.0) -> Tensor:
@@ -66,8 +75,8 @@ def dmota(fp: Tensor, fn: Tensor, ids: Tensor, num_objects: int | Tensor, gamma:
 
     Of a frame without objects, where MOTA is not defined, the errors are divided by 1: a false alarm still
     costs."""
-    num_objects = torch.as_tensor(num_objects, dtype=fp.dtype, device=fp.device)
-    return 1 - (fp + fn + gamma * ids) / num_objects.clamp(min=1)
+    objects = num_objects.clamp(min=1) if isinstance(num_objects, Tensor) else max(num_objects, 1)
+    return 1 - (fp + fn + gamma * ids) / objects
 
 
 def dmotp(distance: Tensor, matches: Tensor) -> Tensor:
@@ -118,12 +127,22 @@ def align_matches(
     Returns:
         ``(N, M)`` 0/1, of the dtype of ``current``.
     """
-    same_track = track_ids[:, None] == previous_track_ids
-    same_object = object_ids[:, None] == previous_object_ids
-    known = same_track.to(current.dtype) @ previous.to(current.dtype) @ same_object.to(current.dtype).T
-    new_track = ~same_track.any(1)
-    had_match = (same_object & previous.any(0)).any(1)
+    rows, columns = _positions(track_ids, previous_track_ids), _positions(object_ids, previous_object_ids)
+    # A line of zeros at the end is what those without a position point to.
+    padded = nn.functional.pad(previous.to(current.dtype), (0, 1, 0, 1))
+    known = padded.index_select(0, rows).index_select(1, columns)
+    new_track = rows == len(previous_track_ids)
+    had_match = padded.sum(0).index_select(0, columns) > 0
     return torch.where(new_track[:, None] | ~had_match, current, known)
+
+
+def _positions(ids: Tensor, among: Tensor) -> Tensor:
+    """Where each id stands in ``among``; ``len(among)`` for those that are not there."""
+    values, order = among.sort()
+    place = torch.searchsorted(values, ids)
+    # Past the end there is one more place, of which it does not matter what value it holds.
+    values, order = (nn.functional.pad(x, (0, 1), value=len(among)) for x in (values, order))
+    return torch.where(values[place] == ids, order[place], len(among))
 
 
 class LossTerms(NamedTuple):
@@ -202,8 +221,9 @@ class DeepMOTLoss(nn.Module):
         self._previous = (matches, track_ids, object_ids)
 
         fp = soft_false_positives(soft, self.delta, self.scale)
-        fn = soft_false_negatives(soft, self.delta, self.scale)
-        ids = soft_id_switches(soft, previous, self.delta, self.scale)
+        # soft_false_negatives and soft_id_switches, which share this softmax.
+        columns = column_softmax(soft, self.delta, self.scale)
+        fn, ids = _missed(columns), _switched(columns, previous)
         accuracy = dmota(fp, fn, ids, soft.shape[1], self.gamma)
         precision = dmotp(distance, matches)
         total = (1 - accuracy) + self.lambda_ * (1 - precision)
@@ -217,6 +237,7 @@ def _ids(name: str, ids: Tensor | Sequence[int], count: int, device: torch.devic
         raise ValueError(f"{name} must hold {count} ids, got shape {tuple(ids.shape)}")
     if count and (ids.is_floating_point() or ids.is_complex()):
         raise ValueError(f"{name} must be integers, got {ids.dtype}")
+    ids = ids.long()
     if ids.unique().numel() != count:
         values, counts = ids.unique(return_counts=True)
         raise ValueError(f"{name} holds the id {values[counts > 1][0].item()} more than once")

@@ -190,8 +190,8 @@ def test_align_matches_by_hand():
     current = torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]])  # tracks 4 2 3, objects 20 10 30 40
     ids = [torch.tensor(x) for x in ([1, 2, 3], [10, 20, 30], [4, 2, 3], [20, 10, 30, 40])]
     aligned = align_matches(previous, *ids[:2], current, *ids[2:])
-    # Frames by hand
-    # that 20 was with is gone.
+    # Copied: the row of track 4 (new), the columns of 30 (missed before) and 40 (new). 20 has lost its track;
+    # 10 was with track 2.
     assert aligned.tolist() == [[1, 0, 0, 0], [0, 1, 0, 1], [0, 0, 1, 0]]
 
 
