@@ -32,6 +32,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     _add(commands, "evaluate", "CLEAR-MOT, identity and HOTA measures of result files", _evaluate)
+    data = commands.add_parser("data", help="get or make data").add_subparsers(dest="data", required=True)
+    _add(data, "download", "MOT15, MOT16 or MOT17 from motchallenge.net", _download)
     return parser
 
 
@@ -70,6 +72,19 @@ def _evaluate(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace],
         print(percent.rename_axis(None).to_string())
         if arguments.csv:
             evaluation.write_csv(arguments.csv, table)
+
+    return run
+
+
+def _download(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
+    parser.add_argument("dataset", choices=["MOT15", "MOT16", "MOT17"])
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to unpack into")
+
+    def run(arguments: argparse.Namespace) -> None:
+        from . import download
+
+        folder = download.fetch(arguments.dataset, arguments.out)
+        print(f"{folder} is complete; for notebooks and tests: export DEEPMOT_DATA={arguments.out}")
 
     return run
 

@@ -1,0 +1,94 @@
+"""The download, from a server on this machine that can break off and resume."""
+
+import io
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from deepmot_lib import download, mot
+from deepmot_lib.__main__ import main
+
+
+def archive(prefix):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as files:
+        files.writestr(f"{prefix}train/MOT17-02-DPM/gt/gt.txt", "1,1,10,10,20,40,1,1,1\n")
+        files.writestr(f"{prefix}train/MOT17-02-DPM/det/det.txt", "1,-1,10,10,20,40,0.9\n")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def server():
+    """Serves ``content``, at most ``limit`` bytes of it before it hangs up; notes what it was asked for."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked = self.headers.get("Range")
+            server.asked.append((self.path, asked))
+            start = int(asked[6:-1]) if asked and server.resumes else 0
+            rest = server.content[start:]
+            if not rest:
+                return self.send_error(416)
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(rest)))
+            self.end_headers()
+            self.wfile.write(rest[: server.limit])
+
+        def log_message(self, *arguments):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    server.content, server.limit, server.resumes, server.asked = archive(""), None, True, []
+    server.site = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("prefix", ["", "MOT17/"])
+def test_unpacks_to_sequences_once(server, tmp_path, prefix):
+    server.content = archive(prefix)
+    for _ in range(2):
+        folder = download.fetch("MOT17", tmp_path, server.site)
+    assert folder == tmp_path / "MOT17" and (folder / "train").is_dir()
+    assert [sequence.name for sequence in mot.find_sequences(folder)] == ["MOT17-02-DPM"]
+    assert [path.name for path in tmp_path.iterdir()] == ["MOT17"]
+    assert server.asked == [("/MOT17.zip", None)]
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+def test_goes_on_where_it_broke_off(server, tmp_path, resumes):
+    server.limit, server.resumes = 100, resumes
+    with pytest.raises(ConnectionError, match="after 100 of"):
+        download.fetch("MOT17", tmp_path, server.site)
+    assert (tmp_path / "MOT17.zip.part").stat().st_size == 100 and not (tmp_path / "MOT17").exists()
+    server.limit = None
+    download.fetch("MOT17", tmp_path, server.site)
+    assert server.asked[-1] == ("/MOT17.zip", "bytes=100-")
+    gt = tmp_path / "MOT17" / "train" / "MOT17-02-DPM" / "gt" / "gt.txt"
+    assert mot.read_boxes(gt)["x2"].tolist() == [30]
+
+
+def test_a_part_that_is_the_whole(server, tmp_path):
+    (tmp_path / "MOT17.zip.part").write_bytes(server.content)
+    assert download.fetch("MOT17", tmp_path, server.site).is_dir()
+
+
+def test_a_broken_archive_leaves_no_folder(server, tmp_path):
+    server.content = server.content[:-30] + bytes(30)
+    with pytest.raises(ValueError, match=r"MOT17.zip: no whole zip file"):
+        download.fetch("MOT17", tmp_path, server.site)
+    assert [path.name for path in tmp_path.iterdir()] == ["MOT17.zip"]
+
+
+def test_unknown_or_unreachable(tmp_path, capsys):
+    with pytest.raises(ValueError, match="'MOT18': choose one of MOT15, MOT16, MOT17"):
+        download.fetch("MOT18", tmp_path)
+    with pytest.raises(OSError, match="get it by hand"):
+        download.fetch("MOT17", tmp_path, "http://127.0.0.1:9")
+    with pytest.raises(SystemExit):
+        main(["data", "download", "MOT18", "--out", str(tmp_path)])
+    assert "MOT17" in capsys.readouterr().err
