@@ -1,7 +1,7 @@
 """MOTChallenge's archives, fetched from where they are published and unpacked; resumes what broke off.
 
-No registration is needed; the data is under CC BY-NC-SA 3.0. Whoever has it already only sets ``DEEPMOT_DATA``
-to the folder that holds it: ``mot.find_sequences`` finds the sequences in any of the usual layouts.
+No registration is needed; the data is under CC BY-NC-SA 3.0. Whoever has it already only sets
+``DEEPMOT_DATA`` to the folder that holds it: ``mot.find_sequences`` finds the sequences in any of the usual layouts.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import shutil
 import urllib.error
 import urllib.request
 import zipfile
+from http.client import HTTPException
 from pathlib import Path
 
 from tqdm import tqdm
@@ -64,7 +65,7 @@ def _download(url: str, file: Path) -> None:
         if error.code != 416:  # 416: nothing is left to send, the part is the whole
             raise OSError(f"{url}: {error}; get it by hand and put it at {file}") from error
         total = done
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise OSError(
             f"{url}: {error}; run again to go on, or get it by hand and put it at {file}"
         ) from error
