@@ -1,7 +1,7 @@
 """MOTChallenge's archives, fetched from where they are published and unpacked; resumes what broke off.
 
 No registration is needed; the data is under CC BY-NC-SA 3.0. Whoever has it already only sets
-``DEEPMOT_DATA`` to the folder that holds it: ``mot.find_sequences`` finds the sequences in any of the usual layouts.
+``DEEPMOT_DATA`` to its folder: ``mot.find_sequences`` finds sequences in any of the usual layouts.
 """
 
 from __future__ import annotations

@@ -94,8 +94,8 @@ def test_worked_example():
 # in px: 2 -> 0.82, 4 -> 0.67, 6 -> 0.54, 12 -> 0.25. Ground truth, results, {count: (TrackEval, motmetrics)}.
 DIFFERENCES = {
     # Track 7 goes over from object 1 to object 2 in frame 2; in frame 3 it is near enough to both. TrackEval:
-    # it stays with object 2, its match in the frame before. motmetrics: object 1, who had it in frame 1 and
-    # comes first in the table, takes it back.
+    # it stays with object 2, its match in the frame before. motmetrics: object 1, which had it in frame 1 and
+    # comes first, takes it back.
     "two objects remember one track": (
         boxes(*[(t, 1, 0) for t in range(1, 5)], (1, 2, 100), (2, 2, 12), (3, 2, 10), (4, 2, 12)),
         boxes((1, 7, 0), (2, 7, 12), (3, 7, 6), (4, 7, 12)),
@@ -123,6 +123,8 @@ def test_where_the_libraries_differ(case):
     for side, protocol in enumerate(("motchallenge", "plain")):
         measured = evaluate_sequence(gt, results, protocol)
         assert {name: measured[name] for name in expected} == {k: v[side] for k, v in expected.items()}
+        # motmetrics goes by the order of the objects, which must be that of their ids, not of the rows.
+        assert evaluate_sequence(gt[::-1], results[::-1], protocol) == measured
 
 
 def test_the_examples_in_the_docs():
