@@ -1,0 +1,127 @@
+"""Who walks where: alone or in twos through the street, with stops; and a group that stands and talks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepmot_lib.synthetic.people import Look
+from deepmot_lib.synthetic.props import Prop
+from deepmot_lib.synthetic.scenery import Camera
+
+FRAME_RATE = 10  # Hz: a step between frames is then about as wide, in boxes, as in PETS09
+NEAR, FAR = 4.6, 15.0  # metres: people walk between
+
+
+@dataclass(frozen=True)
+class Walker:
+    """One person's way: arrays over the frames (index 0 is frame 1), metres, radians; ``present`` where on
+    the way."""
+
+    look: Look
+    x: np.ndarray
+    z: np.ndarray
+    heading: np.ndarray
+    phase: np.ndarray
+    stride: np.ndarray
+    present: np.ndarray
+
+
+def crowd(
+    camera: Camera,
+    half_width: float,
+    frames: int,
+    props: list[Prop],
+    density: int,
+    rng: np.random.Generator,
+) -> list[Walker]:
+    """About ``density`` people in view at any time: walkers alone or in twos who cross the view, some of whom
+    stop for a while, and a group that stands and talks."""
+
+    def edge(z):  # metres from the middle at which a person is out of view
+        return half_width * z / camera.focal + 0.6
+
+    obstacles = [(prop.x, prop.z, prop.radius + 0.35) for prop in props]
+    walkers: list[Walker] = []
+    for _ in range(50):
+        z = rng.uniform(6, 12)
+        x = rng.uniform(-0.7, 0.7) * edge(z)
+        if all(np.hypot(x - ox, z - oz) > reach + 0.7 for ox, oz, reach in obstacles):
+            walkers += _standing_group((x, z), frames, rng)
+            obstacles.append((x, z, 1.0))
+            break
+    crossing = 85  # frames that one takes, about
+    wanted = density * (frames + crossing) / crossing + len(walkers)
+    for _ in range(60 * density):
+        if len(walkers) >= wanted:
+            break
+        side = rng.choice([-1, 1])
+        z, z_end = rng.uniform(NEAR, FAR, 2)
+        z_end = z + 0.55 * (z_end - z)
+        if rng.random() < 0.12:
+            z_end = 2.6  # leaves past the camera
+        start, end = (
+            np.array([side * edge(z), z]),
+            np.array([-side * edge(z_end) * rng.uniform(0.4, 1), z_end]),
+        )
+        if z_end > NEAR:
+            end[0] = -side * edge(z_end)
+        pair = _pair(start, end, rng.integers(-crossing, frames), frames, rng)
+        if all(_clear(walker, obstacles) for walker in pair):
+            walkers += pair
+    return walkers
+
+
+def _pair(start, end, first: int, frames: int, rng: np.random.Generator) -> list[Walker]:
+    """One person, or two side by side, who start at frame ``first`` (which may lie before the sequence)."""
+    length = np.hypot(*(end - start))
+    along = (end - start) / length
+    across = np.array([-along[1], along[0]])
+    speed = rng.uniform(1.0, 1.65)
+    clock = np.arange(frames) - first
+    moving = np.ones(frames)
+    if rng.random() < 0.25:
+        stop = rng.uniform(0.2, 0.8) * length / speed * FRAME_RATE
+        moving = 1 - ((clock > stop) & (clock < stop + rng.uniform(8, 30))).astype(float)
+        moving = np.convolve(np.pad(moving, 2, mode="edge"), np.ones(5) / 5, "valid")
+    before = max(0, -first) * speed / FRAME_RATE
+    way = before + np.cumsum(moving) * speed / FRAME_RATE
+    bend, wave = rng.uniform(-0.35, 0.35), rng.uniform(4, 8)
+    walkers = []
+    for offset in (0.0, 0.62) if rng.random() < 0.3 else (0.0,):
+        lateral = offset + bend * np.sin(2 * np.pi * way / wave)
+        x, z = start[:, None] + along[:, None] * way + across[:, None] * lateral
+        slope = bend * 2 * np.pi / wave * np.cos(2 * np.pi * way / wave)
+        heading = np.arctan2(along[1] + slope * across[1], along[0] + slope * across[0])
+        look = Look.draw(rng)
+        phase = rng.uniform(0, 2 * np.pi) + way * 2 * np.pi / (0.8 * look.height)
+        present = (clock >= 0) & (way < length) & (z > 2.2)
+        stride = moving * np.clip(speed / 1.35, 0.75, 1.1)
+        walkers.append(Walker(look, x, z, heading, phase, stride, present))
+    return walkers
+
+
+def _standing_group(center, frames: int, rng: np.random.Generator) -> list[Walker]:
+    """Two or three people who face each other and shift their weight."""
+    t = np.arange(frames) / FRAME_RATE
+    walkers = []
+    count = int(rng.integers(2, 4))
+    for turn in rng.uniform(0, 1) + np.arange(count) / count:
+        angle = 2 * np.pi * turn
+        sway = 0.03 * np.sin(t * rng.uniform(0.5, 1.2) + rng.uniform(0, 6))
+        x, z = center[0] + 0.5 * np.cos(angle) + sway, center[1] + 0.5 * np.sin(angle) + np.zeros(frames)
+        gesture = rng.uniform(0, 6) + 0.9 * np.sin(t * rng.uniform(1.0, 2.0))
+        heading = np.full(frames, angle + np.pi) + 0.25 * np.sin(t * 0.6 + angle)
+        walkers.append(
+            Walker(Look.draw(rng), x, z, heading, gesture, np.full(frames, 0.08), np.ones(frames, bool))
+        )
+    return walkers
+
+
+def _clear(walker: Walker, obstacles) -> bool:
+    """Whether the way keeps off everything that stands there."""
+    if not walker.present.any():
+        return False
+    x, z = walker.x[walker.present], walker.z[walker.present]
+    return all(np.hypot(x - ox, z - oz).min() > reach for ox, oz, reach in obstacles)

@@ -1,0 +1,195 @@
+"""One rendered sequence: a street, its people, the camera's motion; each frame's picture and ground truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from deepmot_lib.synthetic import canvas, scenery
+from deepmot_lib.synthetic.crowd import FAR, FRAME_RATE, NEAR, Walker, crowd
+from deepmot_lib.synthetic.people import draw_person
+from deepmot_lib.synthetic.props import Prop, cast_shadow
+from deepmot_lib.synthetic.scenery import Camera, Scene
+
+MARGIN = (
+    0.34,
+    0.06,
+)  # of the image's width and height: how far a moving camera may look beyond the still one
+
+
+@dataclass
+class Stage:
+    """A scene, its people and the camera's motion, ready to be rendered frame by frame."""
+
+    scene: Scene
+    camera: Camera
+    size: tuple[int, int]
+    margin: tuple[int, int]
+    background: np.ndarray
+    props: list[Prop]
+    walkers: list[Walker]
+    shift: np.ndarray  # (frames, 2) pixels
+    zoom: np.ndarray  # (frames,)
+    light: np.ndarray  # (frames, 3)
+    noise: np.ndarray
+    seed: list[int]
+
+    @classmethod
+    def build(cls, number: int, frames: int, image_size: tuple[int, int], seed: int) -> Stage:
+        """Sequence ``number`` (from 1) of a seed; each aspect has a random stream of its own."""
+        height, width = image_size
+        rng, people, air = (np.random.default_rng([seed, number, stream]) for stream in range(3))
+        scene = scenery.SCENES[(number - 1) % len(scenery.SCENES)]
+        focal = 0.9 * np.sqrt(
+            width * height * 4 / 3
+        )  # the view's size in metres keeps with the image's shape
+        camera = Camera(focal, scene.camera_height, rng.uniform(0.2, 0.25) * height, width / 2)
+        moving = number % 3 == 0
+        margin = tuple(
+            int(part * side) if moving else 0 for part, side in zip(MARGIN, (width, height), strict=True)
+        )
+        extent = (-margin[0], -margin[1], width + margin[0], height + margin[1])
+        background = scenery.draw_background(scene, camera, extent, rng)
+        shift, zoom = (
+            _camera_motion(frames, margin, height, rng)
+            if moving
+            else (np.zeros((frames, 2)), np.ones(frames))
+        )
+        props = _place_props(scene, camera, width / 2 + margin[0], rng)
+        density = round((9 + 3 * (number % 3)) * (1 + 2 * margin[0] / width))  # as many in view, still or not
+        walkers = crowd(camera, width / 2 + margin[0], frames, props, density, people)
+        t = np.arange(frames)[:, None] / FRAME_RATE
+        drift = 0.05 * np.sin(2 * np.pi * t / air.uniform(8, 20) + air.uniform(0, 6)) + 0.015 * np.sin(
+            t * (0.9, 1.0, 1.15)
+        )
+        noise = air.standard_normal((height + 64, width + 64, 3)).astype(np.float32)
+        return cls(
+            scene,
+            camera,
+            image_size,
+            margin,
+            background,
+            props,
+            walkers,
+            shift,
+            zoom,
+            1 + drift,
+            noise,
+            [seed, number],
+        )
+
+    def camera_at(self, frame: int) -> Camera:
+        return self.camera.moved(self.shift[frame - 1], self.zoom[frame - 1])
+
+    def render(self, frame: int) -> tuple[np.ndarray, list[tuple]]:
+        """The picture, uint8 (height, width, 3) RGB, and a row for each person: frame, id, x1, y1, x2, y2,
+        visibility, and the box of the part in view (NaN where there is none)."""
+        height, width = self.size
+        camera, sun = self.camera_at(frame), self.scene.sun
+        zoom = self.zoom[frame - 1]
+        move = np.array([camera.center, camera.horizon]) - zoom * np.array(
+            [self.camera.center, self.camera.horizon]
+        )
+        matrix = np.array(
+            [[zoom, 0, move[0] - zoom * self.margin[0]], [0, zoom, move[1] - zoom * self.margin[1]]]
+        )
+        picture = cv2.warpAffine(self.background, matrix, (width, height), flags=cv2.INTER_LINEAR)
+        owners = np.zeros((height, width), np.int32)
+
+        drawn = []
+        for prop in self.props:
+            foot = tuple(camera.project(prop.x, 0, prop.z).tolist())
+            drawn.append((prop.z, -1, prop.draw(foot, camera.scale(prop.z), sun), foot))
+        for index, walker in enumerate(self.walkers, start=1):
+            if not walker.present[frame - 1]:
+                continue
+            x, z, *pose = (
+                values[frame - 1]
+                for values in (walker.x, walker.z, walker.heading, walker.phase, walker.stride)
+            )
+            foot, scale = camera.project(x, 0, z), camera.scale(z)
+            if -scale < foot[0] < width + scale and foot[1] - 2.2 * scale < height:
+                drawn.append((z, index, draw_person(walker.look, tuple(foot), scale, *pose, sun), foot))
+        drawn.sort(key=lambda item: -item[0])
+        for _, _, sprite, foot in drawn:
+            cast_shadow(picture, sprite, foot, sun, self.scene.shadow)
+        for _, owner, sprite, _ in drawn:
+            canvas.paste(picture, sprite, owners, owner)
+
+        rows = []
+        for _, owner, sprite, _ in drawn:
+            row = _ground_truth(frame, owner, sprite, owners) if owner > 0 else None
+            rows += [row] if row else []
+        return self._develop(picture, frame), sorted(rows, key=lambda row: row[1])
+
+    def _develop(self, picture: np.ndarray, frame: int) -> np.ndarray:
+        """Light that drifts, optics that blur and darken the corners, a sensor that is noisier where it is
+        dark."""
+        height, width = self.size
+        y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+        vignette = (1 - 0.09 * (x**2 + y**2))[:, :, None].astype(np.float32)
+        picture = (
+            cv2.GaussianBlur(picture, (0, 0), 0.45) * vignette * self.light[frame - 1].astype(np.float32)
+        )
+        top, left = np.random.default_rng([*self.seed, 9, frame]).integers(0, 64, 2)
+        noise = self.noise[top : top + height, left : left + width]
+        return np.clip(picture + noise * (4.0 - picture * (2.5 / 255)) + 0.5, 0, 255).astype(np.uint8)
+
+    def ghost_box(self, start: int, rng: np.random.Generator):
+        """For ``detectors.detect``: a place of a person's size in the street, most often at something that
+        stands upright."""
+        upright = [prop for prop in self.props if prop.kind not in ("bench", "planter")]
+        if upright and rng.random() < 0.6:
+            prop = upright[rng.integers(len(upright))]
+            x, z = prop.x + rng.normal(0, 0.15), prop.z
+        else:
+            z = rng.uniform(NEAR, FAR)
+            x = rng.uniform(-0.5, 0.5) * self.size[1] * z / self.camera.focal
+        tall = rng.uniform(1.4, 2.0)
+
+        def box_at(frame: int):
+            camera = self.camera_at(frame)
+            (left, top), (right, bottom) = camera.project([x - 0.2 * tall, x + 0.2 * tall], [tall, 0], z)
+            return (left, top, right, bottom) if right > 4 and left < self.size[1] - 4 else None
+
+        return box_at
+
+
+def _ground_truth(frame: int, owner: int, sprite: canvas.Sprite, owners: np.ndarray) -> tuple | None:
+    """A person's row of the table, None where hardly anything of the silhouette is inside the image."""
+    there, part = canvas.window(sprite, owners.shape)
+    inside, area = int((sprite.pixels[part][:, :, 3] >= 0.5).sum()), sprite.area()
+    if inside < max(1.0, 0.03 * area):
+        return None
+    x, y, width, height = cv2.boundingRect((owners[there] == owner).astype(np.uint8))
+    seen = int((owners[there] == owner).sum())
+    x, y = x + there[1].start, y + there[0].start
+    in_view = (x, y, x + width, y + height) if seen else (np.nan,) * 4
+    return (frame, owner, *sprite.box(), seen / area, *in_view)
+
+
+def _camera_motion(frames: int, margin: tuple[int, int], height: int, rng: np.random.Generator):
+    """A hand-held pan there and back, trembling, with a slow zoom: shift (frames, 2) in pixels, zoom
+    (frames,) from 1."""
+    t = np.arange(frames) / FRAME_RATE
+    pan = 0.85 * margin[0] * np.sin(2 * np.pi * t / rng.uniform(14, 20) + rng.uniform(0, 2 * np.pi))
+    tremble = np.cumsum(rng.normal(0, 0.0018 * height, (frames, 2)), axis=0)
+    tremble -= np.linspace(0, 1, frames)[:, None] * tremble[-1]
+    shift = np.stack([pan, np.zeros(frames)], 1) + tremble.clip(-0.1 * margin[0], 0.1 * margin[0])
+    zoom = 1 + 0.07 * (1 - np.cos(2 * np.pi * t / 11))
+    return shift.clip(-np.array(margin), margin), zoom
+
+
+def _place_props(scene: Scene, camera: Camera, half_width: float, rng: np.random.Generator) -> list[Prop]:
+    """The scene's props side by side over the whole view, each at a distance of its own."""
+    props = []
+    slots = rng.permutation(len(scene.props))
+    for slot, kind in zip(slots, scene.props, strict=True):
+        z = rng.uniform(
+            *{"kiosk": (9, 13), "column": (7, 12), "tree": (6.5, 13), "lamp": (5.5, 11)}.get(kind, (7, 13))
+        )
+        aside = (slot + rng.uniform(0.25, 0.75)) / len(scene.props) * 2 - 1
+        props.append(Prop(kind, aside * half_width * z / camera.focal, z, int(rng.integers(2**31))))
+    return props
