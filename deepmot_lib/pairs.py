@@ -201,9 +201,13 @@ def read(path: str | Path) -> Pairs:
     path = Path(path)
     try:
         with np.load(path) as file:
-            arrays = {name: file[name] for name in ("shape", "distance", "match", "source", "source_names")}
-    except KeyError as error:
-        raise PairFileError(f"{path}: no array {error.args[0]!r}: not a pair file") from None
+            names = ("shape", "distance", "match", "source", "source_names")
+            missing = [name for name in names if name not in file.files]
+            if missing:
+                raise PairFileError(f"{path}: no array {missing[0]!r}: not a pair file")
+            arrays = {name: file[name] for name in names}
+    except PairFileError:
+        raise
     except (zipfile.BadZipFile, EOFError, ValueError, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise
@@ -300,20 +304,20 @@ def batches(
 
 
 def fingerprints(pairs: Pairs, smallest: int = 8) -> np.ndarray:
-    """The ``smallest`` smallest ungated distances of each matrix, float32 (K, smallest), NaN where there are
-    fewer.
+    """The ``smallest`` smallest ungated distances of each matrix, int64 (K, smallest), -1 where there are fewer.
 
     Reordering rows or columns does not change them, and gating only where it reaches this far: two pairs with
-    one fingerprint show the same frame. Values are rounded to four decimals, what the uint16 of a pair file
-    is exact to.
+    one fingerprint show the same frame. Distances count in units of 1 / 50,000, as the uint16 of a pair file.
     """
-    result = np.full((len(pairs), smallest), np.nan, np.float32)
+    result = np.full((len(pairs), smallest), -1, np.int64)
     starts, _ = pairs._starts
     for k, (start, entries) in enumerate(zip(starts, pairs.entries, strict=True)):
         values = pairs.distance[start : start + entries]
-        values = np.sort(values[values < GATED])[:smallest]
-        result[k, : len(values)] = values
-    return np.round(result, 4)
+        values = values[values < GATED]
+        if len(values) > smallest:
+            values = np.partition(values, smallest)[:smallest]
+        result[k, : len(values)] = np.rint(np.sort(values).astype(np.float64) * _UINT16_SCALE)
+    return result
 
 
 def unseen(test: Pairs, train: Pairs) -> np.ndarray:
@@ -323,4 +327,4 @@ def unseen(test: Pairs, train: Pairs) -> np.ndarray:
     """
     known = {row.tobytes() for row in fingerprints(train)}
     marks = fingerprints(test)
-    return np.array([row.tobytes() not in known for row in marks]) & ~np.isnan(marks).any(axis=1)
+    return np.array([row.tobytes() not in known for row in marks]) & (marks >= 0).all(axis=1)
