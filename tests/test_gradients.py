@@ -1,0 +1,99 @@
+"""The pulls on the boxes point where each term of the loss gets smaller; the playgrounds move what their
+sliders say."""
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+
+from deepmot_lib import playground
+from deepmot_lib.distance import box_distance, jaccard_distance
+from deepmot_lib.gradients import Frame, descend, forces
+from deepmot_lib.loss import DeepMOTLoss
+
+SIZE = (240, 320)
+OBJECTS = torch.tensor([[60.0, 70, 110, 190], [150, 60, 200, 180]])
+TRACKS = torch.tensor([[40.0, 60, 90, 180], [130, 65, 180, 190], [230, 40, 280, 160]])
+
+
+def matcher(distance):
+    """A smooth assignment: the geometric mean of the softmaxes over rows and columns."""
+    return torch.sqrt(torch.softmax(-12 * distance, -1) * torch.softmax(-12 * distance, -2))
+
+
+def clip():
+    """Three tracks, two objects; tracks 1 and 2 have swapped theirs since the frame before."""
+    last = Frame(TRACKS, [1, 2, 3], OBJECTS, [1, 2])
+    return [last._replace(track_ids=[2, 1, 3]), last]
+
+
+@pytest.mark.parametrize("name", ["FP", "FN", "IDS", "dMOTP", "loss"])
+def test_a_small_step_along_the_pull_improves_its_term(name):
+    frames = clip()
+    soft_loss = DeepMOTLoss(scale=10.0)  # not saturated, so that a step shows
+    before = forces(frames, matcher, SIZE, soft_loss)
+    step = before.pulls[name]
+    assert step.abs().max() > 0
+    moved = frames[-1]._replace(predictions=TRACKS + 0.2 * step / step.abs().max())
+    after = forces([frames[0], moved], matcher, SIZE, soft_loss)
+    field = {"loss": "total", "dMOTP": "dmotp"}.get(name, name.lower())
+    change = getattr(after.terms, field) - getattr(before.terms, field)
+    assert change > 0 if name == "dMOTP" else change < 0
+
+
+def test_earlier_frames_only_tell_the_identities():
+    frames = clip()
+    assert forces(frames, matcher, SIZE).terms.ids == pytest.approx(2, abs=1e-3)
+    assert forces(frames[1:], matcher, SIZE).terms.ids == pytest.approx(0, abs=1e-3)
+    assert frames[-1].predictions.grad is None
+
+
+def test_forces_of_a_frame_without_objects_are_zero():
+    frame = Frame(TRACKS, [1, 2, 3], torch.zeros(0, 4), [])
+    result = forces([frame], lambda distance: distance, SIZE)
+    assert result.terms.fp == 3
+    assert all(pull.shape == (3, 4) and not pull.any() for pull in result.pulls.values())
+
+
+def test_descent_reaches_a_disjoint_object_by_eq_3_and_not_by_jaccard():
+    start, target = torch.tensor([[20.0, 20, 60, 120]]), torch.tensor([[200.0, 80, 260, 220]])
+    path = descend(lambda boxes: box_distance(boxes, target, SIZE), start, 300, 2.0)
+    assert path.shape == (301, 1, 4) and torch.equal(path[0], start)
+    assert jaccard_distance(path[-1], target).item() < 0.1
+    assert torch.equal(descend(lambda boxes: jaccard_distance(boxes, target), start, 5, 2.0)[-1], start)
+
+
+def test_headless_playground_draws_once_with_the_first_values(monkeypatch):
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    monkeypatch.setattr(plt, "show", lambda: None)
+    calls = []
+    playground.explore(lambda **values: calls.append(values) or plt.figure(), x=(0, 10, 4), case=["FP", "FN"])
+    assert calls == [{"x": 4, "case": "FP"}]
+    assert not plt.get_fignums()
+
+
+def test_live_playground_follows_its_sliders(monkeypatch):
+    ipywidgets = pytest.importorskip("ipywidgets")
+    import IPython.display
+
+    shown, calls = [], []
+    monkeypatch.setenv("JPY_SESSION_NAME", "someone.ipynb")
+    monkeypatch.setattr(plt, "show", lambda: None)
+    monkeypatch.setattr(IPython.display, "display", shown.append)
+    playground.explore(lambda **values: calls.append(values) or plt.figure(), x=(0, 10, 4), case=["FP", "FN"])
+    slider, menu = shown[0].children[0].children
+    assert isinstance(slider, ipywidgets.FloatSlider) and (slider.min, slider.max) == (0, 10)
+    slider.value, menu.value = 7.5, "FN"
+    assert calls == [{"x": 4, "case": "FP"}, {"x": 7.5, "case": "FP"}, {"x": 7.5, "case": "FN"}]
+
+
+def test_playground_figures_draw_what_they_are_told():
+    frames = {"swap": clip()}
+    figure = playground.clip(frames, matcher, SIZE, case="swap", track="3", right=-10.0, down=5.0, grow=0.5)
+    panel = figure.subfigs[1].axes[0]
+    third = panel.patches[len(OBJECTS) + 2].get_bbox()
+    # Track 3 was 50 x 120 around (255, 100).
+    assert third.extents == pytest.approx([232.5, 75, 257.5, 135])
+    assert torch.equal(frames["swap"][-1].predictions, TRACKS)
+    figure = playground.two_boxes(matcher, SIZE, x=160, y=120, width=60, height=150)
+    assert "= 0.000" in figure.axes[2].get_title()
+    plt.close("all")
