@@ -51,26 +51,27 @@ def crowd(
             walkers += _standing_group((x, z), frames, rng)
             obstacles.append((x, z, 1.0))
             break
-    crossing = 85  # frames that one takes, about
-    wanted = density * (frames + crossing) / crossing + len(walkers)
-    for _ in range(60 * density):
-        if len(walkers) >= wanted:
-            break
-        side = rng.choice([-1, 1])
-        z, z_end = rng.uniform(NEAR, FAR, 2)
-        z_end = z + 0.55 * (z_end - z)
-        if rng.random() < 0.12:
-            z_end = 2.6  # leaves past the camera
-        start, end = (
-            np.array([side * edge(z), z]),
-            np.array([-side * edge(z_end) * rng.uniform(0.4, 1), z_end]),
-        )
-        if z_end > NEAR:
-            end[0] = -side * edge(z_end)
-        pair = _pair(start, end, rng.integers(-crossing, frames), frames, rng)
-        if all(_clear(walker, obstacles) for walker in pair):
-            walkers += pair
+    crossing = 65  # frames that one takes, about
+    first = -crossing
+    while first < frames:
+        for _ in range(40):
+            pair = _pair(*_ends(edge, rng), first, frames, rng)
+            if all(_clear(walker, obstacles) for walker in pair):
+                walkers += pair
+                break
+        first += max(1, round(len(pair) * crossing / density * rng.uniform(0.5, 1.5)))
     return walkers
+
+
+def _ends(edge, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Where a way across the view begins and ends, (x, z) each; uniform in the logarithm of the distance."""
+    side = rng.choice([-1, 1])
+    z, z_end = NEAR * (FAR / NEAR) ** rng.uniform(0, 1, 2)
+    z_end = z + 0.55 * (z_end - z)
+    if rng.random() < 0.12:  # leaves past the camera
+        z_end = 2.6
+        return np.array([side * edge(z), z]), np.array([-side * edge(z_end) * rng.uniform(0.4, 1), z_end])
+    return np.array([side * edge(z), z]), np.array([-side * edge(z_end), z_end])
 
 
 def _pair(start, end, first: int, frames: int, rng: np.random.Generator) -> list[Walker]:
@@ -86,7 +87,7 @@ def _pair(start, end, first: int, frames: int, rng: np.random.Generator) -> list
         moving = 1 - ((clock > stop) & (clock < stop + rng.uniform(8, 30))).astype(float)
         moving = np.convolve(np.pad(moving, 2, mode="edge"), np.ones(5) / 5, "valid")
     before = max(0, -first) * speed / FRAME_RATE
-    way = before + np.cumsum(moving) * speed / FRAME_RATE
+    way = before + np.cumsum(moving * (clock >= 0)) * speed / FRAME_RATE
     bend, wave = rng.uniform(-0.35, 0.35), rng.uniform(4, 8)
     walkers = []
     for offset in (0.0, 0.62) if rng.random() < 0.3 else (0.0,):

@@ -33,8 +33,8 @@ class Detector:
 #: In rising quality, as MOT17's three.
 DETECTORS = (
     Detector("DPM", bias=1.0, small=1.1, hidden=6.5, jitter=0.055, doubles=0.05, ghosts=0.9),
-    Detector("FRCNN", bias=2.1, small=0.9, hidden=6.0, jitter=0.035, doubles=0.025, ghosts=0.4),
-    Detector("SDP", bias=3.0, small=0.7, hidden=5.0, jitter=0.025, doubles=0.015, ghosts=0.25),
+    Detector("FRCNN", bias=2.5, small=0.9, hidden=6.0, jitter=0.035, doubles=0.025, ghosts=0.6),
+    Detector("SDP", bias=3.4, small=0.7, hidden=5.0, jitter=0.025, doubles=0.015, ghosts=0.25),
 )
 
 

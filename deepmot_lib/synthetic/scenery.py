@@ -4,8 +4,6 @@ behind.
 World: metres, X to the right, Y up from the ground, Z away from the camera. Pictures: float32 RGB in 0..255.
 """
 
-
-
 from __future__ import annotations
 
 from dataclasses import dataclass
