@@ -5,8 +5,8 @@ running text. MOTA, MOTP, IDF1, MT, ML, WA, MA and SA in percent; FP, FN and IDS
 is an overlap there: up is better.
 
 Counts and MOTA of Tables 1 to 3 agree on 81,045 boxes, MT and ML on 723 tracks: a validation split of 27,015
-boxes and 241 identities, once for each of three detectors. Appendix A.2 speaks of 200 identities, and one MOTA
-is off: Table 1's Vanilla Base has 59.97 where its counts give 59.99. Both stand here as they are printed.
+boxes and 241 identities, once for each of three detectors. Appendix A.2 speaks of 200 identities, and one
+MOTA is off: Table 1's Vanilla Base has 59.97 where its counts give 59.99. Both stand here as printed.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def test_the_ablations_count_the_same_boxes():
     # To the unit: only 81,044 to 81,046 boxes fit all rows.
     assert low[~off].max() < VALIDATION_BOXES < high[~off].min()
     assert high[~off].min() - low[~off].max() < 3
-    # The one row whose MOTA its counts do not give, two hundredths off; the text quotes it, so it is no slip of ours.
+    # The one row whose MOTA its counts do not give. Printed so: the text's +0.23 goes with it.
     assert off.sum() == 1 and rows.MOTA[off].item() == 59.97
     errors = rows.loc[off, ["FP", "FN", "IDS"]].to_numpy().sum()
     assert round(100 * (1 - errors / VALIDATION_BOXES), 2) == 59.99
@@ -233,7 +233,7 @@ def test_facts():
     assert sizes * fact("fig8_matrices_per_size") == fact("fig8_matrices")
     # Half of the frames for training, a quarter for validation (A.2).
     assert fact("train_frames") / fact("validation_frames") == pytest.approx(2, abs=0.01)
-    # A fully connected layer of 128 units on Faster R-CNN's 1024 features, with its biases (Sec. 5.2 and 5.3).
+    # A fully connected layer of 128 units on Faster R-CNN's 1024 features, with biases (Sec. 5.2, 5.3).
     assert round((1024 + 1) * fact("reid_head_units"), -3) == fact("reid_head_parameters")
     assert all(place.startswith(("Sec. ", "Appendix ")) for _, place in paper.FACTS.values())
 
