@@ -28,6 +28,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from .files import atomic
+
 COLUMNS = ["frame", "id", "x1", "y1", "x2", "y2", "conf", "cls", "visibility"]
 PEDESTRIAN = 1  # the only class that MOTChallenge evaluates
 
@@ -292,13 +294,8 @@ def _write(path: str | os.PathLike, boxes: pd.DataFrame, defaults: dict[str, flo
         rows[name] = table[name].astype(np.int64) if name == "cls" else table[name].round(6)
     for index, value in enumerate(extra):
         rows[f"extra{index}"] = value
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        rows.to_csv(part, header=False, index=False, lineterminator="\n")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic(path) as temporary:
+        rows.to_csv(temporary, header=False, index=False, lineterminator="\n")
 
 
 # --- folders ------------------------------------------------------------------------------------------------

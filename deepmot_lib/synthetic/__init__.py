@@ -20,10 +20,10 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from deepmot_lib import mot, profiles
-from deepmot_lib.synthetic.crowd import FRAME_RATE
-from deepmot_lib.synthetic.detectors import DETECTORS, detect
-from deepmot_lib.synthetic.stage import Stage
+from .. import mot, profiles
+from .crowd import FRAME_RATE
+from .detectors import DETECTORS, detect
+from .stage import Stage
 
 _MANIFEST = "embedded.json"
 

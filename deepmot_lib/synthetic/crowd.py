@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepmot_lib.synthetic.people import Look
-from deepmot_lib.synthetic.props import Prop
-from deepmot_lib.synthetic.scenery import Camera
+from .people import Look
+from .props import Prop
+from .scenery import Camera
 
 FRAME_RATE = 10  # Hz: a step between frames is then about as wide, in boxes, as in PETS09
 NEAR, FAR = 4.6, 15.0  # metres: people walk between

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepmot_lib.synthetic.canvas import Brush, Sprite
+from .canvas import Brush, Sprite
 
 SHIRTS = [
     (200, 40, 45), (235, 120, 30), (245, 200, 50), (60, 150, 70), (30, 130, 140), (50, 110, 200),

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from deepmot_lib.synthetic.canvas import Brush, Sprite, window
-from deepmot_lib.synthetic.scenery import GREENS
+from .canvas import Brush, Sprite, window
+from .scenery import GREENS
 
 
 @dataclass(frozen=True)

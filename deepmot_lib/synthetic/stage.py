@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from deepmot_lib.synthetic import canvas, scenery
-from deepmot_lib.synthetic.crowd import FAR, FRAME_RATE, NEAR, Walker, crowd
-from deepmot_lib.synthetic.people import draw_person
-from deepmot_lib.synthetic.props import Prop, cast_shadow
-from deepmot_lib.synthetic.scenery import Camera, Scene
+from . import canvas, scenery
+from .crowd import FAR, FRAME_RATE, NEAR, Walker, crowd
+from .people import draw_person
+from .props import Prop, cast_shadow
+from .scenery import Camera, Scene
 
 MARGIN = (
     0.34,
