@@ -279,7 +279,7 @@ def matched(sequences):
     for name in ("DPM", "FRCNN", "SDP"):
         objects, found = [], []
         for sequence in (sequences[f"EMB-0{n}-{name}"] for n in (1, 2, 3)):
-            gt, detections = sequence.gt(), sequence.detections()
+            gt, detections = sequence.gt().assign(sequence=sequence.name), sequence.detections()
             for frame in range(1, FRAMES + 1):
                 a, b = gt[gt["frame"] == frame].copy(), detections[detections["frame"] == frame].copy()
                 iou = overlaps(corners(a), corners(b))
@@ -312,7 +312,7 @@ def test_misses_rise_with_occlusion_and_small_size(matched):
 def test_scores_tell_true_from_false_and_misses_last(matched):
     for _, found in matched.values():
         assert found[found["true"]]["conf"].mean() > found[~found["true"]]["conf"].mean() + 0.1
-    objects = matched["DPM"][0].sort_values(["id", "frame"])
+    objects = matched["DPM"][0].sort_values(["sequence", "id", "frame"], ignore_index=True)
     objects = objects[objects["visibility"] > 0.5]
     same = (objects["id"].diff() == 0) & (objects["frame"].diff() == 1)
     before = objects["found"].shift()[same].astype(bool)
