@@ -45,6 +45,14 @@ class DHNSchedule:
     variants: tuple[str, ...] = ("seq_gru",)
     seeds: tuple[int, ...] = (0,)
 
+    def describe(self) -> str:
+        """The schedule in a line, for a table's provenance."""
+        drawn = "drawn alike" if self.cost_cap is None else f"over {self.cost_cap} entries drawn more rarely"
+        return (
+            f"{self.steps:,} steps of at most {self.batch} matrices ({drawn}), RMSprop {self.learning_rate:g}, "
+            f"hidden size {self.hidden_size}"
+        )
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -61,14 +69,14 @@ PROFILES = {
     "smoke": Profile(
         name="smoke",
         embedded=EmbeddedData(sequences=3, frames=40, image_size=(240, 320)),
-        dhn=DHNSchedule(steps=300, hidden_size=32, cost_cap=200, test_pairs=400, learning_rate=1e-3),
+        dhn=DHNSchedule(steps=200, hidden_size=32, cost_cap=40, test_pairs=200, learning_rate=1e-3),
         real_data=False,
         evidence=False,
     ),
     "standard": Profile(
         name="standard",
         embedded=EmbeddedData(sequences=3, frames=150, image_size=(480, 640)),
-        dhn=DHNSchedule(steps=3_000, cost_cap=100),
+        dhn=DHNSchedule(steps=1_500, cost_cap=100),
         real_data=True,
         evidence=True,
     ),

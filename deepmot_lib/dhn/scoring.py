@@ -81,6 +81,24 @@ def pool(scores: pd.DataFrame) -> dict[str, float]:
     return result
 
 
+def table(network: str, parts: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Table 5's rows of one network, a row a discretisation and part of the pairs.
+
+    ``parts`` names scores, such as ``{"all": ..., "unseen": ...}``; columns: discretization, network, pairs,
+    matrices, and WA, MA and SA in percent. An empty part has empty cells.
+    """
+    rows = []
+    for axis in AXES:
+        for part, scores in parts.items():
+            pooled = pool(scores) if len(scores) else {}
+            measures = {name: pooled.get(f"{name}_{axis}", np.nan) for name in ("WA", "MA", "SA")}
+            rows.append(
+                {"discretization": axis, "network": network, "pairs": part, "matrices": len(scores)}
+                | measures
+            )
+    return pd.DataFrame(rows)
+
+
 def _save(parts: list[pd.DataFrame], path: Path) -> pd.DataFrame:
     scores = pd.concat(parts)
     with atomic(path) as temporary:
