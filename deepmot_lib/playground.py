@@ -60,13 +60,16 @@ def _show(figure: Figure) -> None:
     plt.close(figure)
 
 
-def two_boxes(
+def rivals(
     matcher: Matcher, image_size: tuple[int, int], x: float, y: float, width: float, height: float
 ) -> Figure:
-    """One prediction of that centre and size [px] against an object in the middle: distances, pulls, soft
-    counts."""
+    """A prediction of that centre and size [px] and a fixed rival, one object between them.
+
+    The distances of the first and the pull of each on it; the soft assignment of both, and the soft counts.
+    """
     middle_x, middle_y = image_size[1] / 2, image_size[0] / 2
     target = torch.tensor([[middle_x - 30, middle_y - 75, middle_x + 30, middle_y + 75]])
+    rival = target + torch.tensor([35.0, 10, 35, 10])
     box = torch.tensor([[x - width / 2, y - height / 2, x + width / 2, y + height / 2]])
     distances = {
         "Jaccard J": jaccard_distance,
@@ -76,12 +79,14 @@ def two_boxes(
     values, pulls = {}, {}
     for name, function in distances.items():
         moving = box.clone().requires_grad_()
-        values[name] = function(moving, target).squeeze()
-        pulls[name] = -torch.autograd.grad(values[name], moving)[0]
-        values[name] = values[name].item()
-    terms = forces([Frame(box, [1], target, [1])], matcher, image_size).terms
-    counts = {"FP": terms.fp.item(), "FN": terms.fn.item()}
-    return plots.two_boxes(box.numpy(), target.numpy(), image_size, values, pulls, counts)
+        value = function(moving, target).squeeze()
+        values[name], pulls[name] = value.item(), -torch.autograd.grad(value, moving)[0]
+    result = forces([Frame(torch.cat([box, rival]), [1, 2], target, [1])], matcher, image_size)
+    shares = dict(zip(("Ã, yours", "Ã, rival"), result.soft[:, 0].tolist(), strict=True))
+    counts = {"FP": result.terms.fp.item(), "FN": result.terms.fn.item()}
+    return plots.rivals(
+        *(b.numpy() for b in (box, rival, target)), image_size, values, pulls, shares | counts
+    )
 
 
 def clip(

@@ -94,6 +94,6 @@ def test_playground_figures_draw_what_they_are_told():
     # Track 3 was 50 x 120 around (255, 100).
     assert third.extents == pytest.approx([232.5, 75, 257.5, 135])
     assert torch.equal(frames["swap"][-1].predictions, TRACKS)
-    figure = playground.two_boxes(matcher, SIZE, x=160, y=120, width=60, height=150)
+    figure = playground.rivals(matcher, SIZE, x=160, y=120, width=60, height=150)
     assert "= 0.000" in figure.axes[2].get_title()
     plt.close("all")
