@@ -13,6 +13,7 @@ import platform
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -46,8 +47,11 @@ def provenance(**known: object) -> dict:
 
 
 def commit() -> str:
-    """The checkout's commit, ``+`` behind it where files differ from it; ``unknown`` outside git."""
+    """The checkout's commit, ``+`` behind it where the library or the workflow differ from it; ``unknown``
+    outside git."""
     root = Path(__file__).parents[1]
+    if not (root / ".git").exists():  # an installed copy may lie in a checkout of something else
+        return "unknown"
     git = ["git", "-C", str(root)]
     try:
         name = subprocess.run(
@@ -85,52 +89,94 @@ def file_hash(path: str | Path) -> str:
 
 
 def write(path: str | Path, frame: pd.DataFrame, made_from: dict) -> None:
-    """Writes ``path`` (CSV) and its provenance beside it, each at once or not at all."""
-    path = Path(path)
-    missing = set(PROVENANCE) - made_from.keys()
-    if missing:
-        raise ValueError(f"{path.name}: a table carries its whole provenance, this lacks {sorted(missing)}")
-    with atomic(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(made_from, indent=1) + "\n")
-    with atomic(path) as temporary:
-        frame.to_csv(temporary, index=False)
+    """Writes ``path`` (a ``.csv``) and its provenance beside it; a write that fails changes neither.
+
+    ``made_from`` is what ``provenance`` returns; ValueError where it lacks a part or has another.
+    """
+    path = _csv(path)
+    if wrong := sorted(made_from.keys() ^ set(PROVENANCE)):
+        raise ValueError(
+            f"{path.name}: a table carries its whole provenance and no more, wrong here: {wrong}"
+        )
+    with atomic(path.with_suffix(".json")) as notes, atomic(path) as table:
+        notes.write_text(json.dumps(made_from, indent=1) + "\n")
+        frame.to_csv(table, index=False, lineterminator="\n")
 
 
 def read(path: str | Path) -> tuple[pd.DataFrame, dict]:
-    """The table and its provenance; FileNotFoundError where either is missing."""
+    """The table and its provenance, numbers as they were written.
+
+    FileNotFoundError where one of the two files is missing, ValueError where one is broken.
+    """
+    path = _csv(path)
+    notes = path.with_suffix(".json")
+    try:
+        # Only an empty cell is empty: "None" may be the name of a variant.
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except ValueError as error:  # pandas' own errors are ValueErrors
+        raise ValueError(f"{path}: no table ({error})") from None
+    try:
+        made_from = json.loads(notes.read_text())
+    except ValueError as error:
+        raise ValueError(f"{notes}: no provenance ({error})") from None
+    if not isinstance(made_from, dict) or made_from.keys() != set(PROVENANCE):
+        raise ValueError(f"{notes}: no provenance: its keys must be {', '.join(PROVENANCE)}")
+    return frame, made_from
+
+
+def _csv(path: str | Path) -> Path:
     path = Path(path)
-    return pd.read_csv(path), json.loads(path.with_suffix(".json").read_text())
+    if path.suffix != ".csv":
+        raise ValueError(f"{path}: a table's file ends in .csv")
+    return path
 
 
 def beside(paper: pd.DataFrame, ours: pd.DataFrame | None, keys: list[str]) -> pd.DataFrame:
     """The paper's table with ours beside it: columns ``keys``, then ``X (paper)``, ``X (ours)`` for each
-    measure X.
+    measure X of the paper's, then what only ours has.
 
-    Rows that only one of the two has stay, the paper's first; what was not run is an empty cell.
+    Rows that only one of the two has stay, the paper's first; what was not run is an empty cell, counts stay
+    integers. ValueError where ``keys`` are not columns of both, or a row's keys occur twice in one.
     """
-    measures = [column for column in paper.columns if column not in keys]
-    if ours is None:
-        ours = pd.DataFrame(columns=list(paper.columns))
-    extra = [column for column in ours.columns if column not in keys and column not in measures]
-    order = pd.concat([paper[keys], ours[keys]]).drop_duplicates()
-    both = order.merge(paper, on=keys, how="left").merge(
-        ours, on=keys, how="left", suffixes=(" (paper)", " (ours)")
-    )
-    columns = [f"{measure} ({side})" for measure in measures for side in ("paper", "ours")]
-    return both[[*keys, *columns, *extra]]
+    ours = paper.iloc[:0] if ours is None else ours
+    for name, frame in (("the paper's", paper), ("our", ours)):
+        if missing := [key for key in keys if key not in frame]:
+            raise ValueError(f"{name} table has no column {', '.join(missing)}")
+        if (repeated := frame[keys].duplicated()).any():
+            raise ValueError(f"{name} table has several rows {tuple(frame.loc[repeated, keys].iloc[0])}")
+    measures = [column for column in paper if column not in keys]
+    extra = [column for column in ours if column not in paper]
+    both = pd.concat([paper[keys], ours[keys]]).drop_duplicates()
+    for side, frame in (("paper", paper), ("ours", ours.reindex(columns=[*keys, *measures, *extra]))):
+        counts = [column for column in frame.select_dtypes("integer") if column not in keys]
+        named = frame.astype(dict.fromkeys(counts, "Int64"))
+        named = named.rename(columns={measure: f"{measure} ({side})" for measure in measures})
+        both = both.merge(named, on=keys, how="left")
+    return both[
+        [*keys, *(f"{measure} ({side})" for measure in measures for side in ("paper", "ours")), *extra]
+    ]
 
 
 def to_markdown(frame: pd.DataFrame, decimals: int = 2) -> str:
-    """A pipe table: floats with ``decimals``, whole numbers as such, empty cells for what was not run."""
+    """A pipe table: fractions with ``decimals``, whole numbers as such, empty cells for what was not run.
 
-    def cell(value: object) -> str:
-        if pd.isna(value):
-            return ""
-        if isinstance(value, float):
-            return f"{value:.0f}" if value.is_integer() and abs(value) >= 100 else f"{value:.{decimals}f}"
-        return str(value)
+    A column of whole numbers is one of counts, though empty cells have made floats of them.
+    """
+    columns, rules = [], []
+    for name in frame:
+        values = frame[name]
+        is_number = pd.api.types.is_numeric_dtype(values)
+        whole = is_number and bool((values.dropna() % 1 == 0).all())
+        rules.append("---:" if is_number else "---")
+        columns.append(
+            [_cell(name), *("" if pd.isna(x) else _cell(x, 0 if whole else decimals) for x in values)]
+        )
+    head, *rows = zip(*columns, strict=True)
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, rules, *rows)) + "\n"
 
-    rows = [[cell(value) for value in row] for row in frame.itertuples(index=False)]
-    numeric = [pd.api.types.is_numeric_dtype(frame[column]) for column in frame.columns]
-    lines = [list(map(str, frame.columns)), ["---:" if number else "---" for number in numeric], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+def _cell(value: object, decimals: int = 0) -> str:
+    """A value as the text of a Markdown cell."""
+    if isinstance(value, float | np.floating):
+        return f"{value:.{decimals}f}"
+    return str(value).replace("|", "\\|").replace("\n", " ")
