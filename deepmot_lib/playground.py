@@ -102,7 +102,7 @@ def clip(
     """A hand-made clip with one track of its last frame moved [px] and scaled: D, soft A, counts and pulls
     of every term."""
     *earlier, last = clips[case]
-    row = list(last.track_ids).index(int(track))
+    row = min(int(track), len(last.track_ids)) - 1  # the last one where the case has fewer
     boxes = last.predictions.clone()
     center, half = (boxes[row, :2] + boxes[row, 2:]) / 2, (boxes[row, 2:] - boxes[row, :2]) / 2
     center = center + torch.tensor([right, down])

@@ -5,7 +5,8 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from deepmot_lib import playground
+from deepmot_lib import examples, playground
+from deepmot_lib.assignment import optimal_assignment
 from deepmot_lib.distance import box_distance, jaccard_distance
 from deepmot_lib.gradients import Frame, descend, forces
 from deepmot_lib.loss import DeepMOTLoss
@@ -97,3 +98,26 @@ def test_playground_figures_draw_what_they_are_told():
     figure = playground.rivals(matcher, SIZE, x=160, y=120, width=60, height=150)
     assert "= 0.000" in figure.axes[2].get_title()
     plt.close("all")
+
+
+def exact_counts(clip):
+    """(FP, FN, IDS) of each frame with the exact assignment."""
+    loss, result = DeepMOTLoss(), []
+    for frame in clip:
+        distance = box_distance(frame.predictions, frame.objects, examples.IMAGE_SIZE)
+        terms = loss(distance, optimal_assignment(distance), frame.track_ids, frame.object_ids)
+        result.append(tuple(round(value.item()) for value in (terms.fp, terms.fn, terms.ids)))
+    return result
+
+
+def test_hand_made_frames_hold_the_errors_that_they_are_said_to():
+    assert exact_counts(examples.three_frames()) == [(0, 0, 0), (0, 1, 0), (1, 0, 2)]
+    last = {name: exact_counts(clip)[-1] for name, clip in examples.fig9().items()}
+    assert last == {"FP": (1, 0, 0), "FN": (0, 1, 0), "IDS": (0, 0, 2)}
+
+
+def test_stories_of_switches():
+    """CLEAR-MOT's column by its definition (Bernardin and Stiefelhagen 2008); the loss excuses newcomers
+    and gaps."""
+    counts = [tuple(examples.count_switches(story).values()) for story in examples.switch_cases().values()]
+    assert counts == [(2, 2), (1, 1), (1, 1), (0, 0), (0, 0), (0, 1), (0, 1)]
