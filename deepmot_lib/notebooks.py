@@ -41,8 +41,9 @@ def run(notebook: str | Path, output: str | Path, parameters: dict) -> None:
                 kernel_name="python3",
                 log_output=False,
             )
-        except papermill.PapermillExecutionError:
-            temporary.rename(failed)
+        except Exception:  # an error in a cell, but also a kernel that died
+            if temporary.exists():
+                temporary.rename(failed)
             raise
 
 
@@ -92,7 +93,10 @@ def main(arguments: list[str] | None = None) -> None:
     several.add_argument("notebooks", type=Path, nargs="+")
     options = parser.parse_args(arguments)
     if options.command == "run":
-        run(options.notebook, options.output, dict(options.parameters))
+        try:
+            run(options.notebook, options.output, dict(options.parameters))
+        except ValueError as error:
+            parser.error(str(error))
     else:
         for notebook in options.notebooks:
             refresh(notebook)
