@@ -47,10 +47,10 @@ class DHNSchedule:
 
     def describe(self) -> str:
         """The schedule in a line, for a table's provenance."""
-        drawn = "drawn alike" if self.cost_cap is None else f"over {self.cost_cap} entries drawn more rarely"
+        drawn = "drawn alike" if self.cost_cap is None else f"above {self.cost_cap} entries more rarely"
         return (
-            f"{self.steps:,} steps of at most {self.batch} matrices ({drawn}), RMSprop {self.learning_rate:g}, "
-            f"hidden size {self.hidden_size}"
+            f"{self.steps:,} steps of at most {self.batch} matrices ({drawn}), "
+            f"RMSprop {self.learning_rate:g}, hidden size {self.hidden_size}"
         )
 
 

@@ -45,14 +45,14 @@ def matches(triples: list[tuple[Tensor, Tensor, Tensor]], titles: list[str]) -> 
 
 
 def busy(pairs: Pairs, count: int, max_entries: int = 300) -> list[int]:
-    """The ``count`` pairs of at most ``max_entries`` entries with the most ungated ones: those worth looking at."""
+    """The ``count`` pairs of at most ``max_entries`` entries with the most ungated ones."""
     starts = np.cumsum(pairs.entries) - pairs.entries
     ungated = np.add.reduceat(pairs.distance < GATED, starts) * (pairs.entries <= max_entries)
     return [int(k) for k in np.argsort(-ungated, kind="stable")[:count]]
 
 
 def accuracy_by_size(scores: pd.DataFrame) -> Figure:
-    """Mean WA over the number of entries of a matrix, for both discretisations (``scoring.score``'s table)."""
+    """Mean WA over the number of entries of a matrix, for both discretisations (of ``scoring.score``)."""
     edges = np.unique(np.geomspace(1, max(2, (scores.N * scores.M).max() + 1), 9).astype(int))
     group = pd.cut(scores.N * scores.M, edges, right=False)
     figure, ax = plt.subplots(figsize=(6, 3.2))

@@ -1,0 +1,278 @@
+"""The networks, their training and their scores against the definitions and independent implementations."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import nn
+
+from deepmot_lib import dhn, pairs
+from deepmot_lib.dhn import scoring, training
+from deepmot_lib.profiles import DHNSchedule
+
+from .test_pairs import random_pairs
+
+NAMES = dhn.names()
+
+
+def small(name: str) -> dhn.Matcher:
+    torch.manual_seed(0)
+    return dhn.freeze(dhn.create(name, hidden_size=8))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (30, 1), (4, 7), (0, 3), (3, 0), (0, 0)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_any_size_gives_a_soft_assignment_and_a_finite_gradient(name, shape, dtype):
+    distance = torch.rand(2, *shape, dtype=dtype, requires_grad=True)
+    soft = small(name)(distance)
+    assert soft.shape == distance.shape
+    assert soft.dtype == dtype
+    assert ((soft >= 0) & (soft <= 1)).all()
+    soft.sum().backward()
+    assert torch.isfinite(distance.grad).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_gated_is_finite(name):
+    assert torch.isfinite(small(name)(torch.full((1, 3, 4), pairs.GATED))).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_gives_what_its_matrices_give_alone(name):
+    matcher, distance = small(name), torch.rand(5, 3, 6)
+    alone = torch.cat([matcher(one[None]) for one in distance])
+    torch.testing.assert_close(matcher(distance), alone)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("distance", "message"),
+    [
+        (torch.rand(3, 4), "floating-point"),
+        (torch.zeros(1, 3, 4, dtype=torch.int64), "floating-point"),
+        (torch.full((1, 2, 2), torch.nan), "not finite"),
+        (torch.full((1, 2, 2), torch.inf), "not finite"),
+    ],
+)
+def test_bad_distances_are_named(name, distance, message):
+    with pytest.raises(ValueError, match=message):
+        small(name)(distance)
+
+
+def test_every_entry_sees_every_other():
+    """Property (iv) of Sec. 4.1: global decisions. Changing any entry changes the farthest one."""
+    matcher = small("seq_gru").double()
+    distance = torch.rand(1, 4, 5, dtype=torch.float64, requires_grad=True)
+    matcher(distance)[0, 3, 4].backward()
+    assert (distance.grad != 0).all()
+
+
+def reference(hidden: int) -> nn.ModuleDict:
+    """The released class's tensors, as plain torch modules under its names."""
+    torch.manual_seed(1)
+    modules = nn.ModuleDict(
+        {
+            "lstm_row": nn.GRU(1, hidden, num_layers=2, bidirectional=True),
+            "lstm_col": nn.GRU(2 * hidden, hidden, num_layers=2, bidirectional=True),
+            "hidden2tag_1": nn.Linear(2 * hidden, 256),
+            "hidden2tag_2": nn.Linear(256, 64),
+            "hidden2tag_3": nn.Linear(64, 1),
+        }
+    )
+    return modules
+
+
+def test_the_released_weights_compute_what_fig_2_says():
+    """The figure, step by step, one matrix at a time with plain loops, beside the batched network."""
+    modules = reference(6)
+    matcher = dhn.from_reference({key: value.clone() for key, value in modules.state_dict().items()})
+    distance = torch.rand(3, 4)
+    with torch.no_grad():
+        sequence = torch.stack([distance[n, m] for n in range(3) for m in range(4)])
+        first, _ = modules["lstm_row"](sequence[:, None, None])
+        hidden = {(n, m): first[n * 4 + m, 0] for n in range(3) for m in range(4)}
+        second, _ = modules["lstm_col"](
+            torch.stack([hidden[n, m] for m in range(4) for n in range(3)])[:, None]
+        )
+        soft = torch.empty(3, 4)
+        for k, (m, n) in enumerate((m, n) for m in range(4) for n in range(3)):
+            tag = modules["hidden2tag_1"](second[k, 0])
+            soft[n, m] = torch.sigmoid(modules["hidden2tag_3"](modules["hidden2tag_2"](tag)))
+    torch.testing.assert_close(matcher(distance[None])[0], soft)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop("lstm_row.weight_hh_l0"), "no lstm_row"),
+        (lambda state: state.pop("hidden2tag_2.bias"), "head.1.bias is missing"),
+        (lambda state: state.update({"conv.weight": torch.zeros(1)}), "unknown"),
+        (lambda state: state.update({"lstm_row.weight_hh_l0": torch.zeros(24, 6)}), "not a GRU"),
+    ],
+)
+def test_another_networks_weights_are_refused(change, message):
+    state = dict(reference(6).state_dict())
+    change(state)
+    with pytest.raises(ValueError, match=message):
+        dhn.from_reference(state)
+
+
+def test_weights_of_another_network_or_a_cut_file_are_refused(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_file(small("seq_lstm").core.state_dict(), path)
+    with pytest.raises(ValueError, match=r"weights\.safetensors: weights of another network"):
+        dhn.load_weights(small("seq_gru"), path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match="truncated"):
+        dhn.load_weights(small("seq_lstm"), path)
+
+
+def test_unknown_names_list_the_choices():
+    with pytest.raises(ValueError, match="seq_gru"):
+        dhn.create("munkres")
+    with pytest.raises(ValueError, match="seq_gru"):
+        dhn.load("munkres")
+
+
+def test_the_focal_loss_is_the_papers():
+    """Worked by hand for one matrix: two ones among six entries, all predicted with 0.8 or 0.2."""
+    assignment = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]])
+    logits = torch.logit(torch.tensor([[[0.8, 0.2, 0.2], [0.2, 0.2, 0.2]]]))
+    w0, w1 = 2 / 6, 4 / 6
+    right = -(0.2**2) * np.log(0.8)
+    wrong = -(0.8**2) * np.log(0.2)
+    expected = (w1 * right + w1 * wrong + 4 * w0 * right) / 6
+    assert float(training.focal_loss(logits, assignment)) == pytest.approx(expected, rel=1e-5)
+
+
+@given(st.floats(-80, 80), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_the_focal_loss_is_finite_however_sure_the_network(logit, one):
+    assignment = torch.tensor([[[float(one), 0.0], [0.0, 1.0]]])
+    logits = torch.full((1, 2, 2), logit, requires_grad=True)
+    loss = training.focal_loss(logits, assignment)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert loss >= 0
+    assert torch.isfinite(logits.grad).all()
+
+
+SCHEDULE = DHNSchedule(steps=12, batch=4, hidden_size=8)
+
+
+def train(path, steps=SCHEDULE.steps, **changes):
+    data = random_pairs([(2, 3)] * 10 + [(3, 3)] * 6)
+    torch.manual_seed(0)
+    matcher = dhn.create("seq_gru", hidden_size=8)
+    schedule = dataclasses.replace(SCHEDULE, steps=steps, **changes)
+    return matcher, training.train(matcher, data, schedule, path, seed=5)
+
+
+def test_a_training_cut_in_the_middle_ends_as_the_uninterrupted_one(tmp_path, monkeypatch):
+    whole, history = train(tmp_path / "whole.pt")
+    monkeypatch.setattr(training, "_SAVE_EVERY_S", -1.0)
+    kill = iter(range(7))
+
+    def batches_until_killed(*arguments):
+        for indices in original(*arguments):
+            if next(kill, None) is None:
+                raise KeyboardInterrupt
+            yield indices
+
+    original = training._from_step
+    monkeypatch.setattr(training, "_from_step", batches_until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut.pt")
+    monkeypatch.setattr(training, "_from_step", original)
+    torch.manual_seed(99)  # a new process knows nothing of the old one's random state
+    resumed, again = train(tmp_path / "cut.pt")
+    for key, value in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[key], value, msg=key)
+    np.testing.assert_allclose(again.to_numpy(), history.to_numpy(), rtol=1e-5)
+
+
+def test_a_finished_training_is_not_redone(tmp_path, monkeypatch):
+    _, history = train(tmp_path / "a.pt")
+    written = (tmp_path / "a.pt").stat().st_mtime_ns
+    monkeypatch.setattr(training, "focal_loss", None)
+    _, again = train(tmp_path / "a.pt")
+    assert (tmp_path / "a.pt").stat().st_mtime_ns == written
+    assert again.equals(history)
+
+
+def test_a_corrupt_or_foreign_checkpoint_is_named(tmp_path):
+    path = tmp_path / "a.pt"
+    train(path)
+    with pytest.raises(training.CheckpointError, match=r"its steps is 12, not 20"):
+        train(path, steps=20)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(training.CheckpointError, match="broken"):
+        train(path)
+    path.write_text("not a checkpoint")
+    with pytest.raises(training.CheckpointError, match="broken"):
+        train(path)
+
+
+def test_a_non_finite_loss_stops_and_leaves_no_checkpoint(tmp_path):
+    with pytest.raises(FloatingPointError, match="learning rate"):
+        train(tmp_path / "a.pt", learning_rate=float("inf"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_learning_rate_decays_as_a_1_says(tmp_path):
+    _, history = train(tmp_path / "a.pt", steps=6, decay_every=2)
+    expected = 3e-4 * 0.95 ** np.array([0, 0, 1, 1, 2, 2])
+    np.testing.assert_allclose(history["learning_rate"], expected)
+
+
+def test_training_learns_a_plain_rule(tmp_path):
+    """1 x 2 matrices: the smaller entry is matched. A few hundred steps of a tiny network learn it."""
+    data = random_pairs([(1, 2)] * 400)
+    torch.manual_seed(0)
+    matcher = dhn.create("seq_gru", hidden_size=16)
+    schedule = DHNSchedule(steps=200, batch=32, learning_rate=3e-3)
+    training.train(matcher, data, schedule, tmp_path / "a.pt")
+    assert scoring.pool(scoring.score(matcher, random_pairs([(1, 2)] * 200, seed=1)))["WA_row"] > 85
+
+
+class Fixed(dhn.Matcher):
+    """Answers with the distances themselves."""
+
+    def __init__(self):
+        super().__init__("fixed", nn.Linear(1, 1), {})
+
+    def forward(self, distance):
+        return distance
+
+
+def test_scores_are_those_worked_by_hand():
+    """Two predictions want one object: a row-wise maximum leaves a column empty, a column-wise one a row."""
+    soft = np.array([[0.9, 0.8], [0.1, 0.2]], np.float32)
+    data = pairs.from_matrices([(soft, np.eye(2)), (np.array([[0.7]]), np.ones((1, 1)))])
+    scores = scoring.score(Fixed(), data)
+    assert scores.loc[0, ["WA_row", "MA_row", "SA_row"]].tolist() == pytest.approx([0.75, 0.5, 0.0])
+    assert scores.loc[0, ["WA_column", "MA_column", "SA_column"]].tolist() == pytest.approx([0.5, 0.5, 0.5])
+    pooled = scoring.pool(scores)
+    assert pooled["WA_row"] == pytest.approx(100 * (0.75 + 1) / 2)
+    assert pooled["MA_row"] == pytest.approx(100 / 3), "one of three columns"
+    assert pooled["SA_column"] == pytest.approx(100 / 3), "one of three rows"
+
+
+def test_scoring_resumes_from_its_cache(tmp_path):
+    data, cache = random_pairs([(2, 2), (3, 4), (2, 2), (1, 5)]), tmp_path / "scores.csv"
+    whole = scoring.score(small("seq_gru"), data)
+    scoring.score(small("seq_gru"), data, np.array([1, 3]), cache=cache)
+    resumed = scoring.score(small("seq_gru"), data, cache=cache)
+    np.testing.assert_allclose(resumed.to_numpy(), whole.to_numpy())
+    assert list(resumed.index) == [0, 1, 2, 3]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
+def test_a_device_that_is_not_there_is_an_error():
+    with pytest.raises((RuntimeError, AssertionError)):
+        small("seq_gru").to("cuda")
