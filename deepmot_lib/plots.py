@@ -317,7 +317,7 @@ def street(
     ax.set(xlim=(0, width), ylim=(height, 0))
 
 
-def streets(panels: dict[str, tuple], columns: int = 3, width: float = 4.2, label: str = "") -> Figure:
+def streets(panels: dict[str, tuple], columns: int = 3, width: float = 3.6, label: str = "") -> Figure:
     """Frames side by side: title -> (image, boxes[, earlier boxes for the trails])."""
     rows = -(-len(panels) // columns)
     height, across = next(iter(panels.values()))[0].shape[:2]
@@ -344,6 +344,27 @@ def crowd_statistics(tables: dict[str, DataFrame]) -> Figure:
     axes[1].set(title="height of the boxes", xlabel="height [px]", ylabel="boxes")
     axes[2].hist(shown, bins=20, range=(0, 1), stacked=True, color=colors[: len(tables)])
     axes[2].set(title="visibility: how much of a person is seen", xlabel="visibility")
+    return figure
+
+
+def detector_quality(judged: dict[str, tuple[DataFrame, DataFrame]]) -> Figure:
+    """For each detector, what ``synthetic.judge`` gives: recall by visibility, and the scores of its true
+    (filled) and false (outlined) detections."""
+    figure, axes = plt.subplots(1, 1 + len(judged), figsize=(12, 2.7), width_ratios=[1.5] + [1] * len(judged))
+    edges = np.linspace(0, 1, 11)
+    for ax, (name, (people, found)), color in zip(
+        axes[1:], judged.items(), ("#999999", "#E69F00", "#0072B2"), strict=False
+    ):
+        bins = np.clip(np.digitize(people["visibility"], edges) - 1, 0, 9)
+        recall = people.groupby(bins)["found"].mean()
+        axes[0].plot((recall.index + 0.5) / 10, recall, marker="o", markersize=4, color=color, label=name)
+        true, scores = found["true"], found["conf"]
+        ax.hist(scores[true], bins=20, range=(0, 1), color=color, label="true")
+        ax.hist(scores[~true], bins=20, range=(0, 1), histtype="step", color="black", label="false")
+        ax.set(title=f"{name}: scores", xlabel="score", ylabel="detections" if ax is axes[1] else "")
+        ax.legend(fontsize=8, loc="upper left")
+    axes[0].set(title="people found, by visibility", xlabel="visibility", ylabel="recall", ylim=(0, 1.03))
+    axes[0].legend(fontsize=8)
     return figure
 
 

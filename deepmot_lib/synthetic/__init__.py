@@ -22,8 +22,10 @@ import pandas as pd
 
 from .. import mot, profiles
 from .crowd import FRAME_RATE
-from .detectors import DETECTORS, detect
+from .detectors import DETECTORS, detect, judge
 from .stage import Stage
+
+__all__ = ["DETECTORS", "for_profile", "judge", "write_sequences"]
 
 _MANIFEST = "embedded.json"
 

@@ -9,12 +9,17 @@ things that stand upright, for a few frames each.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy.special import expit
+
+from ..assignment import optimal_assignment
+from ..distance import jaccard_distance
+from ..mot import Sequence, pedestrians
 
 
 @dataclass(frozen=True)
@@ -137,3 +142,26 @@ def _ghosts(detector: Detector, frames: int, ghost_box, rng: np.random.Generator
     sides = table[["x1", "y1", "x2", "y2"]].to_numpy(float)
     table[["x1", "y1", "x2", "y2"]] = _jittered(sides, detector.jitter, rng)
     return table.astype({"frame": int})
+
+
+def judge(sequences: Iterable[Sequence]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The ground truth with a column ``found`` and the detections with a column ``true`` (both bool): matched
+    frame by frame, each once, at an intersection over union of at least one half."""
+    people, detections = [], []
+    for sequence in sequences:
+        objects, boxes = pedestrians(sequence.gt()), sequence.detections()
+        objects, boxes = objects.assign(found=False), boxes.assign(true=False)
+        groups = dict(iter(boxes.groupby("frame")))
+        for frame, rows in objects.groupby("frame"):
+            if frame in groups:
+                ours, theirs = (
+                    torch.from_numpy(table[["x1", "y1", "x2", "y2"]].to_numpy(float))
+                    for table in (groups[frame], rows)
+                )
+                # The gate leaves pairs at or above it unmatched: an overlap of exactly one half is a match.
+                match = optimal_assignment(jaccard_distance(ours, theirs), gate=0.5 + 1e-9).bool().numpy()
+                boxes.loc[groups[frame].index[match.any(1)], "true"] = True
+                objects.loc[rows.index[match.any(0)], "found"] = True
+        people.append(objects)
+        detections.append(boxes)
+    return pd.concat(people, ignore_index=True), pd.concat(detections, ignore_index=True)
