@@ -46,12 +46,13 @@ def three_frames() -> list[Frame]:
 def fig9() -> dict[str, list[Frame]]:
     """The three cases of Fig. 9, as clips whose last frame holds the error.
 
-    ``FP``: two tracks want one object. ``FN``: an object without a track stands beside one with. ``IDS``:
-    two people pass each other, and the tracks go on with the wrong ones."""
+    ``FP``: track 1 follows nobody and stands beside an object that has a track. ``FN``: an object without a
+    track stands beside one with. ``IDS``: two people pass each other, and the tracks go on with the wrong
+    ones."""
     passed = {1: (130, 120), 2: (190, 124)}
     return {
-        "FP": [_frame({1: (90, 118), 2: (200, 126), 3: (236, 112)}, {1: (80, 120), 2: (212, 120)})],
-        "FN": [_frame({1: (72, 126), 2: (205, 114)}, {1: (80, 120), 2: (188, 120), 3: (232, 126)})],
+        "FP": [_frame({1: (250, 112), 2: (90, 118), 3: (200, 124)}, {1: (80, 120), 2: (208, 120)})],
+        "FN": [_frame({1: (72, 126), 2: (194, 114)}, {1: (80, 120), 2: (184, 120), 3: (240, 126)})],
         "IDS": [
             _frame({1: (70, 120), 2: (250, 120)}, {1: (66, 122), 2: (254, 118)}),
             _frame({1: (174, 116), 2: (146, 130)}, passed),
