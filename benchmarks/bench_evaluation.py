@@ -1,12 +1,15 @@
 """Evaluating a published tracker's 21 result files (Lif_T on MOT17 train) against TrackEval's own runner.
 
 Needs DEEPMOT_DATA with ``MOT17-labels/train`` and ``results-Lif_T-MOT17-train.tgz``.
+
+    python -m benchmarks.bench_evaluation
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import sys
 import tarfile
 import tempfile
 import time
@@ -14,18 +17,20 @@ from pathlib import Path
 
 import trackeval
 
+from benchmarks import Ratio
 from deepmot_lib import profiles
 from deepmot_lib.evaluation import evaluate
 
+TARGET = 1.0
 ROUNDS = 2  # the best of so many, taken in turns: the machine may be busy with something else
 
 
-def run() -> list[tuple[str, float, float]]:
-    """Rows (what, ratio, target): our time over TrackEval's, at most 1; no row without the data."""
+def run() -> list[Ratio]:
+    """Our time over TrackEval's, at most 1; nothing without the data."""
     root = profiles.data_root()
     archive = root and root / "results-Lif_T-MOT17-train.tgz"
     if archive is None or not archive.is_file():
-        print("bench_evaluation: skipped, DEEPMOT_DATA with Lif_T's result files is needed")
+        print("bench_evaluation: skipped, DEEPMOT_DATA with Lif_T's result files is needed", file=sys.stderr)
         return []
     gt = root / "MOT17-labels" / "train"
     with tempfile.TemporaryDirectory() as folder:
@@ -38,7 +43,8 @@ def run() -> list[tuple[str, float, float]]:
         for _ in range(ROUNDS):
             ours.append(_seconds(lambda: evaluate(gt, data)))
             theirs.append(_seconds(lambda: _runner(gt, Path(folder) / "trackers")))
-    return [("evaluate Lif_T's 21 files: time over TrackEval's runner", min(ours) / min(theirs), 1.0)]
+    what = "evaluate Lif_T's 21 files: our time over TrackEval's own runner's"
+    return [Ratio(what, min(ours) / min(theirs), TARGET, higher_is_better=False)]
 
 
 def _runner(gt: Path, trackers: Path) -> None:
@@ -68,5 +74,4 @@ def _seconds(job) -> float:
 
 
 if __name__ == "__main__":
-    for what, ratio, target in run():
-        print(f"{what}: {ratio:.2f} (target: at most {target:g})")
+    print(*run(), sep="\n")

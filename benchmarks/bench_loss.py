@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from benchmarks import Ratio
 from deepmot_lib.loss import DeepMOTLoss
 
 TRACKS = OBJECTS = 100
@@ -89,8 +90,8 @@ def seconds(loss: Callable, sequence: list, repeats: int) -> float:
     return min(times)
 
 
-def run() -> list[tuple[str, float, float]]:
-    """Rows (what, how many times faster, target); the two versions must agree first, values and gradients."""
+def run() -> list[Ratio]:
+    """How many times faster ours is; the two versions must agree first, values and gradients."""
     sequence, ours, loop = frames(), DeepMOTLoss(), LoopLoss()
     for frame in sequence:
         for a, b in zip(step(ours, *frame), step(loop, *frame), strict=True):
@@ -101,9 +102,9 @@ def run() -> list[tuple[str, float, float]]:
         ratio = seconds(loop, sequence, 3) / seconds(ours, sequence, 25)
     finally:
         torch.set_num_threads(threads)
-    return [(f"loss, forward and backward, {TRACKS} x {OBJECTS}, against a Python loop", ratio, TARGET)]
+    what = f"loss, forward and backward, {TRACKS} x {OBJECTS}: a Python loop's time over ours"
+    return [Ratio(what, ratio, TARGET, higher_is_better=True)]
 
 
 if __name__ == "__main__":
-    for what, ratio, target in run():
-        print(f"{what}: {ratio:.0f} times faster (target {target:.0f})")
+    print(*run(), sep="\n")
