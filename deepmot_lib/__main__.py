@@ -34,6 +34,8 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "evaluate", "CLEAR-MOT, identity and HOTA measures of result files", _evaluate)
     data = commands.add_parser("data", help="get or make data").add_subparsers(dest="data", required=True)
     _add(data, "download", "MOT15, MOT16 or MOT17 from motchallenge.net", _download)
+    _add(data, "synthetic", "rendered pedestrian sequences in MOTChallenge layout", _synthetic)
+    _add(data, "pairs", "training pairs of a Deep Hungarian Net, from ground truth and detections", _pairs)
     return parser
 
 
@@ -87,6 +89,85 @@ def _download(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace],
         print(f"{folder} is complete; for notebooks and tests: export DEEPMOT_DATA={arguments.out}")
 
     return run
+
+
+def _synthetic(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
+    from .profiles import get  # loads nothing else
+
+    usual = get("standard").embedded
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write train/ into")
+    parser.add_argument(
+        "--sequences",
+        type=int,
+        default=usual.sequences,
+        metavar="N",
+        help="how many, each with the detections of three detectors (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--frames", type=int, default=usual.frames, metavar="F", help="of each (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--size",
+        type=_size,
+        default=usual.image_size,
+        metavar="HxW",
+        help="height and width of the images in pixels (default: {}x{})".format(*usual.image_size),
+    )
+    _add_seed(parser)
+
+    def run(arguments: argparse.Namespace) -> None:
+        from . import synthetic
+
+        found = synthetic.write_sequences(
+            arguments.out, arguments.sequences, arguments.frames, arguments.size, arguments.seed
+        )
+        print(f"{arguments.out} holds {len(found)} sequences, {found[0].name} to {found[-1].name}")
+
+    return run
+
+
+def _pairs(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
+    parser.add_argument(
+        "--from",
+        dest="root",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of MOTChallenge sequences with ground truth and detections",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.npz", help="pair file to write")
+    parser.add_argument(
+        "--part",
+        choices=["train", "test", "val"],
+        help="only the first half (train), third quarter (test) or last quarter (val) of each sequence",
+    )
+    _add_seed(parser)
+
+    def run(arguments: argparse.Namespace) -> None:
+        from tqdm import tqdm
+
+        from . import mot, pairs
+
+        sequences = mot.find_sequences(arguments.root)
+        made = pairs.generate(tqdm(sequences, unit=" sequences"), arguments.part, arguments.seed)
+        pairs.write(arguments.out, made)
+        print(f"{arguments.out} holds {len(made):,} pairs of {len(sequences)} sequences")
+
+    return run
+
+
+def _add_seed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="the same seed gives the same files (default: 0)"
+    )
+
+
+def _size(text: str) -> tuple[int, int]:
+    """``HEIGHTxWIDTH`` in pixels."""
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, such as 480x640")
+    return int(height), int(width)
 
 
 if __name__ == "__main__":

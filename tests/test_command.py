@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepmot_lib import mot
+from deepmot_lib import mot, pairs
 from deepmot_lib.__main__ import main
 from deepmot_lib.evaluation import COUNTS, evaluate
 
@@ -49,6 +49,88 @@ def test_errors_take_one_line(example, capsys):
     unknown, missing, broken = capsys.readouterr().err.splitlines()
     assert "unknown protocol 'mot'" in unknown and "no ground truth for B" in missing
     assert "A.txt:1: " in broken
+
+
+# --- deepmot data -------------------------------------------------------------------------------------------
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_synthetic_and_pairs_of_it(tmp_path, capsys):
+    made, again = tmp_path / "made", tmp_path / "again"
+    size = ["--sequences", "1", "--frames", "8", "--size", "96x128", "--seed", "3"]
+    assert main(["data", "synthetic", "--out", str(made), *size]) == 0
+    assert capsys.readouterr().out == f"{made} holds 3 sequences, EMB-01-DPM to EMB-01-SDP\n"
+    sequences = mot.find_sequences(made)
+    assert [sequence.length for sequence in sequences] == [8, 8, 8]
+    assert {sequence.image_size for sequence in sequences} == {(96, 128)}
+    assert main(["data", "synthetic", "--out", str(again), *size]) == 0
+    assert contents(made) == contents(again)
+
+    def write_pairs(name, *more):
+        file = tmp_path / "pairs" / name
+        status = main(["data", "pairs", "--from", str(made), "--out", str(file), *more])
+        return status, file
+
+    status, file = write_pairs("all.npz")
+    assert status == 0 and f"{file} holds " in capsys.readouterr().out
+    found = pairs.read(file)
+    # One pair for each frame with detections and pedestrians in it, of all three detectors.
+    expected = sorted(
+        (len(detections), len(people))
+        for sequence in sequences
+        for frame in range(1, 9)
+        if len(detections := sequence.detections().query("frame == @frame"))
+        and len(people := mot.pedestrians(sequence.gt()).query("frame == @frame"))
+    )
+    assert sorted(map(tuple, found.shape.tolist())) == expected and len(expected) > 8
+    assert (
+        "3 sequences"
+        in subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "deepmot_lib",
+                "data",
+                "pairs",
+                "--from",
+                made,
+                "--out",
+                tmp_path / "b.npz",
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+    )
+    np.testing.assert_array_equal(pairs.read(tmp_path / "b.npz").distance, found.distance)
+    parts = [pairs.read(write_pairs(f"{part}.npz", "--part", part)[1]) for part in ("train", "test", "val")]
+    assert sum(map(len, parts)) == len(found) and min(map(len, parts)) > 0
+    other = pairs.read(write_pairs("seed.npz", "--seed", "1")[1])
+    assert len(other) == len(found) and not np.array_equal(other.distance, found.distance)
+
+
+def test_data_errors(tmp_path, capsys):
+    theirs = tmp_path / "own" / "train"
+    theirs.mkdir(parents=True)
+    assert main(["data", "synthetic", "--out", str(theirs.parent)]) == 1
+    assert main(["data", "synthetic", "--out", str(tmp_path / "new"), "--frames", "0"]) == 1
+    assert main(["data", "pairs", "--from", str(theirs.parent), "--out", str(tmp_path / "p.npz")]) == 1
+    existing, sizes, empty = capsys.readouterr().err.splitlines()
+    assert "choose another folder" in existing and "0 frames" in sizes and "own" in empty
+    assert list(theirs.iterdir()) == [] and [path.name for path in tmp_path.iterdir()] == ["own"]
+    for size in ("96", "96x", "x", "-96x96", "9.5x9"):
+        with pytest.raises(SystemExit):
+            main(["data", "synthetic", "--out", str(tmp_path), f"--size={size}"])
+        assert f"'{size}' is not HEIGHTxWIDTH, such as 480x640" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["data", "pairs", "--from", ".", "--out", "p.npz", "--part", "half"])
+    assert "'half'" in capsys.readouterr().err
+
+
+# --- the command line ---------------------------------------------------------------------------------------
 
 
 def test_usage(capsys):
