@@ -181,9 +181,10 @@ def _shuffled(boxes: pd.DataFrame, rng: np.random.Generator) -> Tensor:
 
 def write(path: str | Path, pairs: Pairs) -> None:
     """Writes a pair file with float32 distances; a write cut short leaves what was there before."""
-    with atomic(path) as temporary:
+    # To a file, not a name: numpy appends .npz to names that end otherwise.
+    with atomic(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(
-            temporary,
+            file,
             shape=pairs.shape.astype(np.int16),
             distance=pairs.distance.astype(np.float32),
             match=pairs.match.astype(np.int16),
@@ -304,7 +305,7 @@ def batches(
 
 
 def fingerprints(pairs: Pairs, smallest: int = 8) -> np.ndarray:
-    """The ``smallest`` smallest ungated distances of each matrix, int64 (K, smallest), -1 where there are fewer.
+    """The ``smallest`` smallest ungated distances of each matrix, int64 (K, smallest); -1 where fewer.
 
     Reordering rows or columns does not change them, and gating only where it reaches this far: two pairs with
     one fingerprint show the same frame. Distances count in units of 1 / 50,000, as the uint16 of a pair file.

@@ -24,7 +24,7 @@ PROVENANCE = (
     "profile",
     "data",
     "split",
-    "detector set",
+    "detectors",
     "protocol",
     "seeds",
     "weights",

@@ -1,0 +1,142 @@
+"""The report: every table of the paper with ours beside it, from the small files that the notebooks wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from . import paper, profiles, tables
+from .files import atomic
+
+_KEYS = {
+    1: ["training", "method"],
+    2: ["loss"],
+    3: ["tracker", "training"],
+    4: ["benchmark", "method"],
+    5: ["discretization", "network"],
+    6: ["discretization", "network"],
+}
+
+#: Why a table has no number of ours yet.
+_NOT_RUN = {
+    1: "The trackers are not part of the package yet.",
+    2: "The trackers are not part of the package yet.",
+    3: "The trackers are not part of the package yet.",
+    4: "The trackers are not part of the package yet.",
+    5: "No network has been trained in this profile yet: run notebook 02.",
+    6: "It needs matrices from tracker training; the trackers are not part of the package yet.",
+}
+
+_FIGURES = {
+    "data_frames.png": "The embedded data with its ground truth",
+    "gradients.png": "Fig. 9: negative gradients of the terms of the loss",
+}
+
+
+def pool_networks(folder: Path) -> tuple[pd.DataFrame, dict] | None:
+    """Table 5's rows of ours from all ``dhn_*_seed*.csv`` in ``folder``, pooled over seeds, with their
+    provenance.
+
+    Columns: discretization, network, WA, MA, SA (percent, mean over seeds, all test pairs), ``WA unseen`` ...
+    (those that no training pair gives away), ``seeds`` (how many), ``WA std`` (empty for one seed). None
+    where there is no such file.
+    """
+    parts = [tables.read(file) for file in sorted(folder.glob("dhn_*_seed*.csv"))]
+    if not parts:
+        return None
+    frame = pd.concat([part for part, _ in parts])
+    groups = frame.groupby(["pairs", "discretization", "network"], sort=False)[["WA", "MA", "SA"]]
+    mean, std, count = groups.mean(), groups.std(), groups.size()
+    ours = mean.loc["all"].copy()
+    ours["seeds"] = count.loc["all"]
+    ours["WA std"] = std.loc["all", "WA"]
+    if "unseen" in mean.index:
+        ours = ours.join(mean.loc["unseen"].add_suffix(" unseen"))
+    return ours.reset_index(), join_provenance([made_from for _, made_from in parts])
+
+
+def join_provenance(parts: list[dict]) -> dict:
+    """One provenance for numbers from several: what differs is listed."""
+    joined = {}
+    for key in tables.PROVENANCE:
+        values = [part[key] for part in parts if part[key] is not None]
+        flat = [one for value in values for one in (value if isinstance(value, list) else [value])]
+        unique = list(dict.fromkeys(flat))
+        joined[key] = sorted(unique) if key == "seeds" else "; ".join(map(str, unique)) or None
+    return joined
+
+
+def write(profile: str) -> Path:
+    """Writes ``reports/<profile>/REPORT.md`` and the paper's tables with ours as CSV; returns the report's
+    path."""
+    paths = profiles.Paths.of(profile)
+    pooled = pool_networks(paths.tables)
+    if pooled is not None:
+        table5 = tables.beside(paper.table(5), pooled[0], _KEYS[5])
+        tables.write(paths.tables / "table5.csv", table5, pooled[1])
+    lines = [f"# DeepMOT, reproduced: profile `{profile}`", "", paper.CITATION, ""]
+    if not profiles.get(profile).evidence:
+        lines += [
+            "> **These numbers are no evidence.** They come from minutes on small rendered data and show",
+            "> that everything runs. What may be quoted is in [`reports/standard`](../standard/REPORT.md).",
+            "",
+        ]
+    lines += [
+        "*(paper)* is what the paper prints, *(ours)* what was run here; an empty cell was not run.",
+        "",
+    ]
+    lines += _checks(paths)
+    for number in _KEYS:
+        lines += _section(number, paths)
+    lines += _figures(paths)
+    report = paths.reports / "REPORT.md"
+    with atomic(report) as temporary:
+        temporary.write_text("\n".join(lines))
+    return report
+
+
+def _checks(paths: profiles.Paths) -> list[str]:
+    """The evaluation against published results, as far as notebook 10 has run it."""
+    lines = ["## The evaluation, held against published numbers", ""]
+    for file, text in (
+        ("evaluation_tud.csv", "The two examples in motmetrics' wheel, protocol `plain`:"),
+        ("evaluation_lif_t.csv", "Lif_T on MOT17 train, protocol `motchallenge`, beside the official kit:"),
+    ):
+        if (paths.tables / file).is_file():
+            frame, made_from = tables.read(paths.tables / file)
+            lines += [text, "", tables.to_markdown(frame, 4), _provenance(made_from), ""]
+    return lines
+
+
+def _section(number: int, paths: profiles.Paths) -> list[str]:
+    theirs = paper.table(number)
+    lines = [f"## Table {number}", "", theirs.attrs["caption"], ""]
+    file = paths.tables / f"table{number}.csv"
+    if not file.is_file():
+        empty = tables.beside(theirs, None, _KEYS[number])
+        return [*lines, tables.to_markdown(empty), f"Ours: {_NOT_RUN[number]}", ""]
+    frame, made_from = tables.read(file)
+    return [*lines, tables.to_markdown(frame), _provenance(made_from), ""]
+
+
+def _provenance(made_from: dict) -> str:
+    known = {key: value for key, value in made_from.items() if value not in (None, [])}
+    return "<sub>" + "; ".join(f"{key}: {_plain(value)}" for key, value in known.items()) + "</sub>"
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _figures(paths: profiles.Paths) -> list[str]:
+    """Every figure that the notebooks left, those with a caption of their own first."""
+    there = sorted(file.name for file in paths.figures.glob("*.png"))
+    if not there:
+        return []
+    named = [name for name in _FIGURES if name in there]
+    lines = ["## Figures", ""]
+    for name in [*named, *(name for name in there if name not in named)]:
+        caption = _FIGURES.get(name, name.removesuffix(".png").replace("_", " "))
+        lines += [f"**{caption}**", "", f"![{caption}](figures/{name})", ""]
+    return lines
