@@ -20,9 +20,13 @@ DHN_VARIANTS = PROFILE.dhn.variants
 os.environ["DEEPMOT_OUT"] = os.getcwd()
 
 
-def library(*modules):
+def library(*patterns):
     """Source files of the library that a rule's results depend on, besides the notebook."""
-    return [str(file) for module in modules for file in sorted((REPO / "deepmot_lib").glob(module))]
+    found = {pattern: sorted((REPO / "deepmot_lib").glob(pattern)) for pattern in patterns}
+    for pattern, files in found.items():
+        if not files:
+            raise ValueError(f"Snakefile: no file deepmot_lib/{pattern}")
+    return [str(file) for files in found.values() for file in files]
 
 
 def run(notebook, **parameters):
@@ -42,7 +46,7 @@ rule all:
 rule data:
     input:
         f"{REPO}/notebooks/00_data.ipynb",
-        library("mot.py", "synthetic.py", "rendering.py"),
+        library("mot.py", "synthetic/*.py"),
     output:
         notebook=f"{RUNS}/notebooks/00_data.ipynb",
     log:
