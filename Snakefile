@@ -34,7 +34,7 @@ def run(notebook, **parameters):
     given = " ".join(f"{key}={value}" for key, value in {"profile": PROFILE.name, **parameters}.items())
     return (
         f"{sys.executable} -m deepmot_lib.notebooks run {REPO}/notebooks/{notebook}.ipynb {{output.notebook}} {given} "
-        "> {log} 2>&1 || { cat {log} >&2; exit 1; }"
+        "> {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
     )
 
 
