@@ -21,8 +21,8 @@ os.environ["DEEPMOT_OUT"] = os.getcwd()
 
 
 def library(*patterns):
-    """Source files of the library that a rule's results depend on, besides the notebook."""
-    found = {pattern: sorted((REPO / "deepmot_lib").glob(pattern)) for pattern in patterns}
+    """Source files of the library that a rule's results depend on, besides the notebook and the profiles."""
+    found = {name: sorted((REPO / "deepmot_lib").glob(name)) for name in ("profiles.py", *patterns)}
     for pattern, files in found.items():
         if not files:
             raise ValueError(f"Snakefile: no file deepmot_lib/{pattern}")
@@ -46,7 +46,7 @@ rule all:
 rule data:
     input:
         f"{REPO}/notebooks/00_data.ipynb",
-        library("mot.py", "synthetic/*.py"),
+        library("mot.py", "plots.py", "synthetic/*.py"),
     output:
         notebook=f"{RUNS}/notebooks/00_data.ipynb",
     log:
@@ -74,7 +74,7 @@ rule story:
     """The notebooks that only show: nothing reads what they make but the report's figures."""
     input:
         f"{REPO}/notebooks/{{name}}.ipynb",
-        library("distance.py", "assignment.py", "loss.py", "plots.py"),
+        library("distance.py", "assignment.py", "loss.py", "gradients.py", "examples.py", "playground.py", "plots.py", "dhn/*.py"),
     output:
         notebook=f"{RUNS}/notebooks/{{name}}.ipynb",
     wildcard_constraints:
@@ -88,7 +88,7 @@ rule story:
 rule report:
     input:
         f"{REPO}/notebooks/10_report.ipynb",
-        library("report.py", "tables.py", "paper.py"),
+        library("report.py", "reference.py", "evaluation.py", "tables.py", "paper.py"),
         rules.data.output,
         expand(rules.dhn_training.output.table, variant=DHN_VARIANTS, seed=PROFILE.dhn.seeds),
         expand(

@@ -14,7 +14,7 @@ from ..plots import COLORS
 
 
 def pair(distance: Tensor, assignment: Tensor) -> Figure:
-    """One training pair: (N, M) distances, gated entries hatched, and the optimal assignment beside them."""
+    """One training pair: (N, M) distances, gated entries grey, and the optimal assignment beside them."""
     figure, axes = plt.subplots(1, 2, figsize=(8, 2.4))
     _distances(axes[0], distance)
     _assignment(axes[1], assignment, "$A^*$: the optimal assignment")
