@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from .min_sum import MinSum
 from .network import Matcher
 from .sequential import SequentialDHN
 
@@ -21,6 +22,7 @@ __all__ = ["WEIGHTS", "Matcher", "card", "create", "from_reference", "load", "lo
 _NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "seq_gru": partial(SequentialDHN, "gru"),
     "seq_lstm": partial(SequentialDHN, "lstm"),
+    "min_sum": MinSum,
 }
 
 #: Where the shipped weights lie, each with a card of its data, schedule and measures beside it.
