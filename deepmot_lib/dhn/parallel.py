@@ -1,0 +1,36 @@
+"""The parallel Deep Hungarian Net (Appendix B (ii), Fig. 6): rows and columns side by side."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .recurrent import RecurrentDHN
+
+
+class ParallelDHN(RecurrentDHN):
+    """Two bidirectional RNNs over D itself, one row-wise and one column-wise, joined by linear layers.
+
+    Row-wise and column-wise flattening of D (two sequences of N * M numbers) go through a two-layer Bi-RNN
+    each; a linear layer reduces the channels of each, both are concatenated along the channels, and two more
+    linear layers and a sigmoid make an entry of the soft assignment.
+
+    Fig. 6 prints no sizes. Chosen here, so that both variants differ in their structure alone: the RNNs of
+    the sequential network; 2h -> 128 channels for each direction, so that the 256 channels of both meet the
+    sequential network's last two layers, 256 -> 64 -> 1, with nothing between linear layers there too.
+    """
+
+    def __init__(self, cell: str = "gru", hidden_size: int = 256, dropout: float = 0.2) -> None:
+        super().__init__(cell, hidden_size, dropout)
+        self.row_rnn, self.column_rnn = self._rnn(1), self._rnn(1)
+        self.row_reduce, self.column_reduce = nn.Linear(2 * hidden_size, 128), nn.Linear(2 * hidden_size, 128)
+        self.head = nn.Sequential(nn.Linear(256, 64), nn.Linear(64, 1))
+
+    def logits(self, distance: Tensor) -> Tensor:
+        """(B, N, M) distances, N and M at least 1, to (B, N, M) logits of the soft assignment."""
+        batch, n, m = distance.shape
+        rows, _ = self.row_rnn(distance.permute(1, 2, 0).reshape(n * m, batch, 1))
+        columns, _ = self.column_rnn(distance.permute(2, 1, 0).reshape(m * n, batch, 1))
+        rows = self.row_reduce(rows).view(n, m, batch, -1)
+        columns = self.column_reduce(columns).view(m, n, batch, -1).transpose(0, 1)
+        return self.head(torch.cat([rows, columns], -1)).squeeze(-1).permute(2, 0, 1)
