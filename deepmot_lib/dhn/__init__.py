@@ -13,8 +13,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from .controls import Greedy, Hungarian, Sinkhorn, Softmax
+from .convolutional import ConvolutionalDHN
 from .min_sum import MinSum
 from .network import Matcher
+from .parallel import ParallelDHN
 from .sequential import SequentialDHN
 
 __all__ = ["WEIGHTS", "Matcher", "card", "create", "from_reference", "load", "load_weights", "names"]
@@ -22,7 +25,18 @@ __all__ = ["WEIGHTS", "Matcher", "card", "create", "from_reference", "load", "lo
 _NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "seq_gru": partial(SequentialDHN, "gru"),
     "seq_lstm": partial(SequentialDHN, "lstm"),
+    "paral_gru": partial(ParallelDHN, "gru"),
+    "paral_lstm": partial(ParallelDHN, "lstm"),
+    "1d_conv": ConvolutionalDHN,
     "min_sum": MinSum,
+}
+#: Without parameters: nothing to train, nothing to load.
+_CONTROLS: dict[str, Callable[..., nn.Module]] = {
+    "min_sum_rule": partial(MinSum, learned=False),
+    "softmax": Softmax,
+    "greedy": Greedy,
+    "sinkhorn": Sinkhorn,
+    "hungarian": Hungarian,
 }
 
 #: Where the shipped weights lie, each with a card of its data, schedule and measures beside it.
@@ -30,16 +44,18 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 def names() -> list[str]:
-    """The names that ``create`` knows, those of Table 5 first."""
-    return list(_NETWORKS)
+    """The names that ``create`` knows: Table 5's networks, ours, then the controls (nothing to train)."""
+    return [*_NETWORKS, *_CONTROLS]
 
 
 def create(name: str, **options) -> Matcher:
-    """A new network of that name, randomly initialised; ``options`` go to its class. ValueError names the
-    choices."""
-    if name not in _NETWORKS:
+    """A new matcher of that name, its weights (a control has none) randomly initialised.
+
+    ``options`` go to its class. ValueError names the choices.
+    """
+    if name not in names():
         raise ValueError(f"unknown matcher {name!r}: choose one of {', '.join(names())}")
-    return Matcher(name, _NETWORKS[name](**options), options)
+    return Matcher(name, (_NETWORKS | _CONTROLS)[name](**options), options)
 
 
 def card(name: str) -> dict:
@@ -53,13 +69,15 @@ def card(name: str) -> dict:
 
 
 def load(name: str, device: str | torch.device = "cpu") -> Matcher:
-    """The shipped network of that name: frozen, in evaluation mode, on ``device``; no download, no training.
+    """The shipped network (or the control) of that name: frozen, in evaluation mode, on ``device``; no
+    download, no training.
 
     Raises ValueError for an unknown name, FileNotFoundError where no weights ship for it, RuntimeError where
     the device is not there.
     """
-    matcher = create(name, **card(name)["options"]) if name in names() else create(name)
-    load_weights(matcher, WEIGHTS / f"{name}.safetensors")
+    matcher = create(name, **card(name)["options"]) if name in _NETWORKS else create(name)
+    if name in _NETWORKS:
+        load_weights(matcher, WEIGHTS / f"{name}.safetensors")
     return freeze(matcher).to(device)
 
 
