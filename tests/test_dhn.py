@@ -17,34 +17,75 @@ from deepmot_lib.profiles import DHNSchedule
 from .test_pairs import random_pairs
 
 NAMES = dhn.names()
+RECURRENT = ["seq_gru", "seq_lstm", "paral_gru", "paral_lstm"]
+CONTROLS = ["softmax", "greedy", "sinkhorn", "hungarian"]
+SMALL = {name: {"hidden_size": 8} for name in RECURRENT}
+GATED = pairs.GATED
 
 
 def small(name: str) -> dhn.Matcher:
     torch.manual_seed(0)
-    return dhn.freeze(dhn.create(name, hidden_size=8))
+    return dhn.freeze(dhn.create(name, **SMALL.get(name, {})))
+
+
+def test_table_5_comes_first():
+    assert NAMES[:5] == ["seq_gru", "seq_lstm", "paral_gru", "paral_lstm", "1d_conv"]
+    assert set(CONTROLS) <= set(NAMES)
+
+
+SHAPES = [(1, 1), (1, 300), (300, 1), (2, 2), (4, 7), (7, 3), (0, 3), (3, 0), (0, 0)]
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (30, 1), (4, 7), (0, 3), (3, 0), (0, 0)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_any_size_gives_a_soft_assignment_and_a_finite_gradient(name, shape, dtype):
-    distance = torch.rand(2, *shape, dtype=dtype, requires_grad=True)
-    soft = small(name)(distance)
-    assert soft.shape == distance.shape
+def test_any_size_gives_a_soft_assignment_and_a_finite_gradient(name, dtype):
+    matcher = small(name)
+    for shape in SHAPES:
+        distance = torch.rand(2, *shape, dtype=dtype, requires_grad=True)
+        soft = matcher(distance)
+        assert soft.shape == distance.shape
+        assert soft.dtype == dtype
+        assert ((soft >= 0) & (soft <= 1)).all()
+        (soft * torch.rand_like(soft)).sum().backward()
+        assert torch.isfinite(distance.grad).all(), shape
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_matrix_at_all_is_no_assignment(name):
+    assert small(name)(torch.rand(0, 3, 4)).shape == (0, 3, 4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_single_precision(name, dtype):
+    matcher, distance = small(name), torch.rand(2, 4, 5).to(dtype)
+    distance[:, 1] = GATED
+    soft = matcher(distance.requires_grad_())
     assert soft.dtype == dtype
-    assert ((soft >= 0) & (soft <= 1)).all()
+    torch.testing.assert_close(soft, matcher(distance.float()).to(dtype))
     soft.sum().backward()
+    assert distance.grad.dtype == dtype
     assert torch.isfinite(distance.grad).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_all_gated_is_finite(name):
-    assert torch.isfinite(small(name)(torch.full((1, 3, 4), pairs.GATED))).all()
+def test_gated_entries_leave_everything_finite(name):
+    matcher = small(name)
+    some = (
+        torch.rand(1, 4, 5).index_fill(1, torch.tensor([2]), GATED).index_fill(2, torch.tensor([0, 3]), GATED)
+    )
+    for distance in (torch.full((1, 3, 4), GATED), torch.full((1, 1, 1), GATED), some):
+        distance.requires_grad_()
+        soft = matcher(distance)
+        soft.square().sum().backward()
+        assert ((soft >= 0) & (soft <= 1)).all()
+        assert torch.isfinite(distance.grad).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_batch_gives_what_its_matrices_give_alone(name):
     matcher, distance = small(name), torch.rand(5, 3, 6)
+    distance[torch.rand(5, 3, 6) < 0.2] = GATED
     alone = torch.cat([matcher(one[None]) for one in distance])
     torch.testing.assert_close(matcher(distance), alone)
 
@@ -54,6 +95,7 @@ def test_a_batch_gives_what_its_matrices_give_alone(name):
     ("distance", "message"),
     [
         (torch.rand(3, 4), "floating-point"),
+        (torch.rand(2, 2, 3, 4), "floating-point"),
         (torch.zeros(1, 3, 4, dtype=torch.int64), "floating-point"),
         (torch.full((1, 2, 2), torch.nan), "not finite"),
         (torch.full((1, 2, 2), torch.inf), "not finite"),
@@ -64,12 +106,78 @@ def test_bad_distances_are_named(name, distance, message):
         small(name)(distance)
 
 
-def test_every_entry_sees_every_other():
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
+def test_a_device_that_is_not_there_is_an_error(name):
+    with pytest.raises((RuntimeError, AssertionError)):
+        small(name).to("cuda")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_another_matchers_weights_or_a_cut_file_are_refused(name, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    matcher, other = small(name), small("seq_lstm" if name == "seq_gru" else "seq_gru")
+    save_file(other.core.state_dict(), path)
+    with pytest.raises(ValueError, match=r"weights\.safetensors: weights of another network"):
+        dhn.load_weights(matcher, path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match="truncated"):
+        dhn.load_weights(matcher, path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_own_weights_come_back(name, tmp_path):
+    path, distance = tmp_path / "weights.safetensors", torch.rand(1, 3, 4)
+    matcher = small(name)
+    save_file(matcher.core.state_dict(), path)
+    torch.manual_seed(1)
+    again = dhn.freeze(dhn.create(name, **SMALL.get(name, {})))
+    torch.testing.assert_close(dhn.load_weights(again, path)(distance), matcher(distance))
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_every_entry_sees_every_other(name):
     """Property (iv) of Sec. 4.1: global decisions. Changing any entry changes the farthest one."""
-    matcher = small("seq_gru").double()
+    matcher = small(name).double()
     distance = torch.rand(1, 4, 5, dtype=torch.float64, requires_grad=True)
     matcher(distance)[0, 3, 4].backward()
     assert (distance.grad != 0).all()
+
+
+def test_the_convolution_sees_its_neighbours_only():
+    """What Appendix B explains its accuracy with: its receptive field is a part of the sequence."""
+    distance = torch.rand(1, 20, 20, requires_grad=True)
+    small("1d_conv")(distance)[0, 10, 10].backward()
+    seen = distance.grad.flatten().nonzero().flatten() - (10 * 20 + 10)
+    assert seen.min() < -20 and seen.max() > 20, "other rows"
+    assert seen.min() > -100 and seen.max() < 100, "not all of them"
+
+
+def test_the_convolutions_are_those_of_fig_7():
+    weights = [tuple(p.shape) for p in small("1d_conv").core.parameters() if p.ndim == 3]
+    printed = [(1, 24, 15), (24, 48, 15), (48, 48, 15), (96, 48, 5), (72, 24, 5)]
+    assert weights[:-1] == [(outputs, inputs, kernel) for inputs, outputs, kernel in printed]
+
+
+@pytest.mark.parametrize("name", ["paral_gru", "paral_lstm"])
+def test_the_parallel_network_computes_what_fig_6_says(name):
+    """The figure, step by step, one matrix at a time with plain loops, beside the batched network."""
+    matcher = small(name)
+    core, distance, expected = matcher.core, torch.rand(2, 3, 4), torch.empty(2, 3, 4)
+    for matrix, result in zip(distance, expected, strict=True):
+        by_row = [(n, m) for n in range(3) for m in range(4)]
+        by_column = [(n, m) for m in range(4) for n in range(3)]
+        rows, _ = core.row_rnn(torch.stack([matrix[entry] for entry in by_row])[:, None])
+        columns, _ = core.column_rnn(torch.stack([matrix[entry] for entry in by_column])[:, None])
+        for entry in by_row:
+            channels = torch.cat(
+                [
+                    core.row_reduce(rows[by_row.index(entry)]),
+                    core.column_reduce(columns[by_column.index(entry)]),
+                ]
+            )
+            result[entry] = torch.sigmoid(core.head(channels))
+    torch.testing.assert_close(matcher(distance), expected)
 
 
 def reference(hidden: int) -> nn.ModuleDict:
@@ -120,16 +228,6 @@ def test_another_networks_weights_are_refused(change, message):
     change(state)
     with pytest.raises(ValueError, match=message):
         dhn.from_reference(state)
-
-
-def test_weights_of_another_network_or_a_cut_file_are_refused(tmp_path):
-    path = tmp_path / "weights.safetensors"
-    save_file(small("seq_lstm").core.state_dict(), path)
-    with pytest.raises(ValueError, match=r"weights\.safetensors: weights of another network"):
-        dhn.load_weights(small("seq_gru"), path)
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(ValueError, match="truncated"):
-        dhn.load_weights(small("seq_lstm"), path)
 
 
 def test_unknown_names_list_the_choices():
@@ -270,9 +368,3 @@ def test_scoring_resumes_from_its_cache(tmp_path):
     resumed = scoring.score(small("seq_gru"), data, cache=cache)
     np.testing.assert_allclose(resumed.to_numpy(), whole.to_numpy())
     assert list(resumed.index) == [0, 1, 2, 3]
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
-def test_a_device_that_is_not_there_is_an_error():
-    with pytest.raises((RuntimeError, AssertionError)):
-        small("seq_gru").to("cuda")
