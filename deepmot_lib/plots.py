@@ -154,7 +154,7 @@ def rivals(
     colors = [COLORS["prediction"], COLORS["paper"], COLORS["fp"], COLORS["fn"]]
     bars = axes[-1].bar(list(counts), list(counts.values()), color=colors)
     axes[-1].bar_label(bars, fmt="%.2f", fontsize=9)
-    axes[-1].set(title="soft assignment and counts", ylim=(0, 1.12))
+    axes[-1].set(title="soft assignment and counts", ylim=(0, 1.12 * max(1.0, *counts.values())))
     axes[-1].tick_params(axis="x", labelsize=8)
     return figure
 
