@@ -144,6 +144,23 @@ def test_every_entry_sees_every_other(name):
     assert (distance.grad != 0).all()
 
 
+@pytest.mark.parametrize("name", RECURRENT)
+def test_frozen_rnns_lose_their_dropout_only(name):
+    """In evaluation mode cuDNN would refuse the backward pass that a frozen network is there for."""
+    matcher = small(name)
+    rnns = [module for module in matcher.modules() if isinstance(module, nn.RNNBase)]
+    assert not matcher.training
+    assert [(rnn.training, rnn.dropout) for rnn in rnns] == [(True, 0.0)] * 2
+    matcher.train()
+    assert [(rnn.training, rnn.dropout) for rnn in rnns] == [(True, 0.2)] * 2
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_an_unknown_cell_lists_the_choices(name):
+    with pytest.raises(ValueError, match="gru, lstm"):
+        type(small(name).core)("rnn")
+
+
 def test_the_convolution_sees_its_neighbours_only():
     """What Appendix B explains its accuracy with: its receptive field is a part of the sequence."""
     distance = torch.rand(1, 20, 20, requires_grad=True)
