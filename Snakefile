@@ -74,7 +74,8 @@ rule story:
     """The notebooks that only show: nothing reads what they make but the report's figures."""
     input:
         f"{REPO}/notebooks/{{name}}.ipynb",
-        library("distance.py", "assignment.py", "loss.py", "gradients.py", "examples.py", "playground.py", "plots.py", "dhn/*.py"),
+        library("distance.py", "assignment.py", "loss.py", "gradients.py", "examples.py"),
+        library("playground.py", "plots.py", "dhn/*.py", "dhn/weights/*"),
     output:
         notebook=f"{RUNS}/notebooks/{{name}}.ipynb",
     wildcard_constraints:

@@ -129,49 +129,6 @@ def several_assignments(predicted: Tensor, axis: Axis) -> Tensor:
     return _share(_several(predicted, axis), dtype)
 
 
-class AssignmentScores:
-    """WA, MA and SA of many matrices of any shapes, for both discretisations: what Tables 5 and 6 print.
-
-    WA is averaged over the matrices; MA and SA are pooled, lines that fail over all lines counted.
-    """
-
-    def __init__(self, threshold: float = 0.5):
-        self.threshold = threshold
-        self.matrices = 0
-        self._accuracy = dict.fromkeys(_DIM, 0.0)
-        self._missing = dict.fromkeys(_DIM, 0)
-        self._several = dict.fromkeys(_DIM, 0)
-        self._lines = dict.fromkeys(_DIM, 0)
-
-    def update(self, soft: Tensor, target: Tensor) -> None:
-        """Count ``(..., N, M)`` soft assignments against their 0/1 targets."""
-        for axis in _DIM:
-            hard, truth, _ = _binary(discretize(soft, axis, self.threshold), target)
-            # Sums stay tensors, so that a GPU is not waited for on every batch.
-            self._accuracy[axis] += _accuracy(hard, truth).sum()
-            missing = _missing(hard, truth, axis)
-            self._missing[axis] += missing.sum()
-            self._several[axis] += _several(hard, axis).sum()
-            self._lines[axis] += missing.numel()
-        self.matrices += soft.shape[:-2].numel()
-
-    def result(self) -> dict[str, dict[str, float]]:
-        """``{"row": {"WA": ..., "MA": ..., "SA": ...}, "column": ...}``, each in [0, 1].
-
-        ValueError before any update.
-        """
-        if self.matrices == 0:
-            raise ValueError("no matrix has been counted yet")
-        return {
-            axis: {
-                "WA": float(self._accuracy[axis]) / self.matrices,
-                "MA": float(self._missing[axis]) / max(self._lines[axis], 1),
-                "SA": float(self._several[axis]) / max(self._lines[axis], 1),
-            }
-            for axis in _DIM
-        }
-
-
 def _dim(axis: str) -> int:
     if axis not in _DIM:
         raise ValueError(f'axis must be "row" or "column", got {axis!r}')

@@ -45,6 +45,10 @@ class DHNSchedule:
     variants: tuple[str, ...] = ("seq_gru",)
     seeds: tuple[int, ...] = (0,)
 
+    def options(self, variant: str) -> dict:
+        """What ``dhn.create`` takes for that network: the recurrent ones have a hidden size."""
+        return {"hidden_size": self.hidden_size} if variant.endswith(("gru", "lstm")) else {}
+
     def describe(self) -> str:
         """The schedule in a line, for a table's provenance."""
         drawn = "drawn alike" if self.cost_cap is None else f"above {self.cost_cap} entries more rarely"

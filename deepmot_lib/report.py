@@ -28,9 +28,20 @@ _NOT_RUN = {
     6: "It needs matrices from tracker training; the trackers are not part of the package yet.",
 }
 
+#: What the figures show; those of a training (02) are named after their network.
 _FIGURES = {
-    "data_frames.png": "The embedded data with its ground truth",
-    "gradients.png": "Fig. 9: negative gradients of the terms of the loss",
+    "00_streets": "The embedded data with its ground truth",
+    "00_detectors": "Its three detectors",
+    "00_detector_quality": "How often they find a person, and what their scores tell",
+    "00_crowd": "People per frame, box heights, visibility",
+    "01_distance_profile": "Eq. 3: value and slope as a box slides over an object",
+    "01_descents": "What each distance makes of a box that follows its gradient",
+    "05_three_frames": "Three frames with a miss, a false positive and two switches",
+    "05_matrices": "Fig. 3 in numbers",
+    "05_counts": "Soft counts beside the counted ones",
+    "05_saturation": "What the scale of the softmax costs",
+    "06_gradients": "Fig. 9: negative gradients of the terms of the loss",
+    "06_gradients_min_sum": "The same with the matcher min_sum and scale 10",
 }
 
 
@@ -50,7 +61,7 @@ def pool_networks(folder: Path) -> tuple[pd.DataFrame, dict] | None:
     mean, std, count = groups.mean(), groups.std(), groups.size()
     ours = mean.loc["all"].copy()
     ours["seeds"] = count.loc["all"]
-    ours["WA std"] = std.loc["all", "WA"]
+    ours["WA std"] = std.loc["all"]["WA"]
     if "unseen" in mean.index:
         ours = ours.join(mean.loc["unseen"].add_suffix(" unseen"))
     return ours.reset_index(), join_provenance([made_from for _, made_from in parts])
@@ -130,13 +141,9 @@ def _plain(value: object) -> str:
 
 
 def _figures(paths: profiles.Paths) -> list[str]:
-    """Every figure that the notebooks left, those with a caption of their own first."""
-    there = sorted(file.name for file in paths.figures.glob("*.png"))
-    if not there:
-        return []
-    named = [name for name in _FIGURES if name in there]
+    """Every figure that the notebooks left, in their order."""
     lines = ["## Figures", ""]
-    for name in [*named, *(name for name in there if name not in named)]:
-        caption = _FIGURES.get(name, name.removesuffix(".png").replace("_", " "))
-        lines += [f"**{caption}**", "", f"![{caption}](figures/{name})", ""]
+    for file in sorted(paths.figures.glob("*.png")):
+        caption = _FIGURES.get(file.stem, file.stem.replace("_", " "))
+        lines += [f"**{caption}**", "", f"![{caption}](figures/{file.name})", ""]
     return lines

@@ -11,7 +11,6 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.optimize import linear_sum_assignment
 
 from deepmot_lib.assignment import (
-    AssignmentScores,
     discretize,
     missing_assignments,
     optimal_assignment,
@@ -158,31 +157,19 @@ matrix_batches = array_shapes(min_dims=3, max_dims=3, min_side=0, max_side=4).fl
 )
 
 
-@given(st.lists(matrix_batches, min_size=1, max_size=3))
-def test_pooled_scores_are_those_of_plain_loops(batches):
-    scores = AssignmentScores()
-    tally = {axis: {"WA": [], "MA": [], "SA": []} for axis in ("row", "column")}
-    for soft, target in batches:
-        scores.update(torch.tensor(soft), torch.tensor(target))
-        for axis, across in (("row", 0), ("column", 1)):
-            hard = discretize(torch.tensor(soft), axis)
-            single = weighted_accuracy(hard, torch.tensor(target))
-            for k in range(len(soft)):
-                tally[axis]["WA"].append(equation_10(hard[k].numpy(), target[k]))
-                assert single[k].item() == pytest.approx(tally[axis]["WA"][-1])
-                for ours, theirs in zip(
-                    hard[k].sum(across).tolist(), target[k].sum(across).tolist(), strict=True
-                ):
-                    tally[axis]["MA"].append((ours > 0) != (theirs > 0))
-                    tally[axis]["SA"].append(ours > 1)
-    if scores.matrices == 0:
-        with pytest.raises(ValueError, match="no matrix"):
-            scores.result()
-        return
-    for axis, row in scores.result().items():
-        for name, value in row.items():
-            want = np.mean(tally[axis][name]) if tally[axis][name] else 0
-            assert value == pytest.approx(want)
+@given(matrix_batches)
+def test_scores_are_those_of_plain_loops(pair):
+    soft, target = map(torch.tensor, pair)
+    for axis, across in (("row", 0), ("column", 1)):
+        hard = discretize(soft, axis)
+        accuracy = weighted_accuracy(hard, target)
+        missing, several = missing_assignments(hard, target, axis), several_assignments(hard, axis)
+        for k in range(len(soft)):
+            assert accuracy[k].item() == pytest.approx(equation_10(hard[k].numpy(), target[k].numpy()))
+            sums = list(zip(hard[k].sum(across).tolist(), target[k].sum(across).tolist(), strict=True))
+            want_missing = np.mean([(ours > 0) != (theirs > 0) for ours, theirs in sums]) if sums else 0
+            assert missing[k].item() == pytest.approx(want_missing)
+            assert several[k].item() == pytest.approx(np.mean([ours > 1 for ours, _ in sums]) if sums else 0)
 
 
 @given(matrix_batches, st.integers(0, 99))

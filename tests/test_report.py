@@ -1,0 +1,82 @@
+"""The report: pooled seeds, joined provenance, every table of the paper, the evaluator's own check."""
+
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepmot_lib import profiles, reference, report, tables
+
+
+@pytest.fixture
+def paths(tmp_path, monkeypatch) -> profiles.Paths:
+    monkeypatch.setenv("DEEPMOT_OUT", str(tmp_path))
+    return profiles.Paths.of("smoke")
+
+
+def write_network(paths, network: str, seed: int, wa: float) -> None:
+    rows = [
+        {
+            "discretization": axis,
+            "network": network,
+            "pairs": part,
+            "matrices": 10,
+            "WA": wa + shift,
+            "MA": 2,
+            "SA": 1,
+        }
+        for axis in ("row", "column")
+        for part, shift in (("all", 0.0), ("unseen", -3.0))
+    ]
+    made_from = tables.provenance(profile="smoke", data="some pairs", seeds=[seed], weights=f"hash{seed}")
+    tables.write(paths.tables / f"dhn_{network}_seed{seed}.csv", pd.DataFrame(rows), made_from)
+
+
+def test_seeds_are_pooled_to_mean_and_deviation(paths):
+    for seed, wa in enumerate((90.0, 92.0, 97.0)):
+        write_network(paths, "seq_gru", seed, wa)
+    write_network(paths, "1d_conv", 0, 56.0)
+    ours, made_from = report.pool_networks(paths.tables)
+    row = ours.set_index(["network", "discretization"]).loc["seq_gru", "row"]
+    assert row["WA"] == pytest.approx(93.0)
+    assert row["WA std"] == pytest.approx(np.std([90, 92, 97], ddof=1))
+    assert row["WA unseen"] == pytest.approx(90.0)
+    assert row["seeds"] == 3
+    single = ours.set_index(["network", "discretization"]).loc["1d_conv", "row"]
+    assert np.isnan(single["WA std"]), "one seed has no deviation"
+    assert made_from["seeds"] == [0, 1, 2]
+    assert made_from["weights"] == "hash0; hash1; hash2"
+    assert made_from["data"] == "some pairs"
+
+
+def test_the_report_holds_every_table_and_empty_cells_for_what_was_not_run(paths):
+    write_network(paths, "seq_gru", 0, 91.5)
+    text = report.write("smoke").read_text()
+    assert all(f"## Table {number}" in text for number in range(1, 7))
+    assert "| row | seq_gru | 92.88 | 91.50 |" in text
+    assert "| row | seq_lstm | 83.66 |  |" in text
+    assert "no evidence" in text
+    assert "seeds: 0; weights: hash0" in text
+
+
+def test_a_report_without_any_run_says_so(paths):
+    text = report.write("smoke").read_text()
+    assert "No network has been trained" in text
+    assert not list(paths.tables.glob("*.csv"))
+
+
+def test_the_evaluator_gives_the_published_numbers_of_the_shipped_examples():
+    frame = reference.tud()
+    assert len(frame) == 8
+    np.testing.assert_allclose(frame["ours"], frame["published"], atol=1e-4)
+
+
+@pytest.mark.skipif(not os.environ.get("DEEPMOT_DATA"), reason="DEEPMOT_DATA is not set")
+def test_the_evaluator_gives_the_official_counts_of_lif_t():
+    frame = reference.lif_t(profiles.data_root())
+    assert frame["ours"].tolist() == frame["published"].tolist()
+
+
+def test_without_the_data_lif_t_is_not_run(tmp_path):
+    assert reference.lif_t(tmp_path) is None
