@@ -299,11 +299,11 @@ def test_a_training_cut_in_the_middle_ends_as_the_uninterrupted_one(tmp_path, mo
                 raise KeyboardInterrupt
             yield indices
 
-    original = training._from_step
-    monkeypatch.setattr(training, "_from_step", batches_until_killed)
+    original = training.from_step
+    monkeypatch.setattr(training, "from_step", batches_until_killed)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut.pt")
-    monkeypatch.setattr(training, "_from_step", original)
+    monkeypatch.setattr(training, "from_step", original)
     torch.manual_seed(99)  # a new process knows nothing of the old one's random state
     resumed, again = train(tmp_path / "cut.pt")
     for key, value in whole.state_dict().items():

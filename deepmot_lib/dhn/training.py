@@ -7,13 +7,14 @@ import dataclasses
 import pickle
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 from tqdm import tqdm
 
@@ -43,6 +44,25 @@ def focal_loss(logits: Tensor, assignment: Tensor, exponent: float = 2.0) -> Ten
     return -(ones + zeros).mean()
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How one kind of network is trained; ``fit`` is the loop around it.
+
+    ``settings`` tells one training from another, for its checkpoint; ``rate`` is the learning rate at a step.
+    ``batches`` yields (D, A*) from a step on, (B, N, M) each, a function of the step alone, so that a resumed
+    training sees what the uninterrupted one does. ``objective`` takes (D, A*, step) to the loss and a
+    function that gives the logits behind it, called only where the history needs them.
+    """
+
+    settings: dict
+    steps: int
+    optimizer: torch.optim.Optimizer
+    rate: Callable[[int], float]
+    batches: Callable[[int], Iterable[tuple[Tensor, Tensor]]]
+    objective: Callable[[Tensor, Tensor, int], tuple[Tensor, Callable[[], Tensor]]]
+    largest_gradient: float | None = None  # the norm that a step's gradient is clipped to
+
+
 def train(
     matcher: Matcher,
     pairs: Pairs,
@@ -51,7 +71,8 @@ def train(
     seed: int = 0,
     device: str | torch.device = "cpu",
 ) -> pd.DataFrame:
-    """Trains ``matcher`` in place for ``schedule.steps`` steps of RMSprop; returns its history.
+    """Trains ``matcher`` in place as the paper does, by the focal loss for ``schedule.steps`` steps of
+    RMSprop; returns its history.
 
     The history has about a hundred rows: ``step``, the mean ``loss`` since the row before, ``WA`` of the
     batch (row-wise maximum, in [0, 1]) and ``learning_rate``. ``checkpoint`` is written each minute and at
@@ -59,18 +80,43 @@ def train(
     order of the pairs depends on ``seed`` alone.
 
     Raises CheckpointError for a checkpoint that is broken or of another training, FloatingPointError on a
-    non-finite loss (the checkpoint then still holds the last finite state).
+    non-finite loss (the checkpoint then still holds the last finite state), TypeError for a matcher whose
+    weights have no gradient from its output.
+    """
+    fields = dataclasses.asdict(schedule).items()
+
+    def epoch(rng: np.random.Generator) -> Iterator[np.ndarray]:
+        return batches(pairs, schedule.batch, rng, schedule.cost_cap)
+
+    def objective(distance: Tensor, assignment: Tensor, step: int) -> tuple[Tensor, Callable[[], Tensor]]:
+        logits = matcher.logits(distance)
+        if not logits.requires_grad:
+            raise TypeError(f"{matcher.name}: its output has no gradient to its weights: train it otherwise")
+        return focal_loss(logits, assignment), lambda: logits
+
+    recipe = Recipe(
+        settings={key: value for key, value in fields if key not in _NOT_OF_TRAINING} | {"pairs": len(pairs)},
+        steps=schedule.steps,
+        optimizer=torch.optim.RMSprop(matcher.to(device).parameters(), lr=schedule.learning_rate),
+        rate=lambda step: schedule.learning_rate * schedule.decay ** (step // schedule.decay_every),
+        batches=lambda step: map(pairs.stack, from_step(epoch, schedule.steps, seed, step)),
+        objective=objective,
+    )
+    return fit(matcher, recipe, checkpoint, seed, device)
+
+
+def fit(
+    matcher: Matcher, recipe: Recipe, checkpoint: str | Path, seed: int, device: str | torch.device = "cpu"
+) -> pd.DataFrame:
+    """The loop of every training: ``recipe.steps`` steps from ``checkpoint`` on, which is written each minute
+    and at the end.
+
+    Returns the history, and raises, as ``train`` does.
     """
     checkpoint = Path(checkpoint)
-    settings = {
-        "name": matcher.name,
-        "options": matcher.options,
-        "seed": seed,
-        "pairs": len(pairs),
-        **{key: value for key, value in dataclasses.asdict(schedule).items() if key not in _NOT_OF_TRAINING},
-    }
+    settings = {"name": matcher.name, "options": matcher.options, "seed": seed, **recipe.settings}
     matcher.to(device).train()
-    optimizer = torch.optim.RMSprop(matcher.parameters(), lr=schedule.learning_rate)
+    optimizer = recipe.optimizer
     history: list[dict] = []
     step = 0
     if checkpoint.exists():
@@ -94,26 +140,27 @@ def train(
         with atomic(checkpoint) as temporary:
             torch.save(state, temporary)
 
-    interval = max(1, schedule.steps // _HISTORY_POINTS)
+    interval = max(1, recipe.steps // _HISTORY_POINTS)
     total = torch.zeros((), device=device)
     saved = time.monotonic()
-    progress = tqdm(total=schedule.steps, initial=step, desc=f"{matcher.name}, seed {seed}", unit="step")
-    for indices in _from_step(pairs, schedule, seed, step):
-        rate = schedule.learning_rate * schedule.decay ** (step // schedule.decay_every)
+    progress = tqdm(total=recipe.steps, initial=step, desc=f"{matcher.name}, seed {seed}", unit="step")
+    for batch in recipe.batches(step):
+        rate = recipe.rate(step)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        distance, assignment = (tensor.to(device) for tensor in pairs.stack(indices))
-        logits = matcher.logits(distance)
-        loss = focal_loss(logits, assignment)
+        distance, assignment = (tensor.to(device) for tensor in batch)
+        loss, logits = recipe.objective(distance, assignment, step)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if recipe.largest_gradient is not None:
+            nn.utils.clip_grad_norm_(matcher.parameters(), recipe.largest_gradient)
         optimizer.step()
         total += loss.detach()
         step += 1
         progress.update()
         # A row ends at fixed steps, so that a resumed history is the uninterrupted one; saving waits for such
         # a step.
-        if step % interval == 0 or step == schedule.steps:
+        if step % interval == 0 or step == recipe.steps:
             steps_since = step - (history[-1]["step"] if history else 0)
             mean = float(total) / steps_since
             if not np.isfinite(mean):
@@ -122,7 +169,8 @@ def train(
                     f"{matcher.name}: the loss became {mean} between steps {step - steps_since} and {step}; "
                     f"try a smaller learning rate than {rate:g}"
                 )
-            accuracy = weighted_accuracy(discretize(logits.detach().sigmoid(), axis="row"), assignment).mean()
+            soft = logits().detach().sigmoid()
+            accuracy = weighted_accuracy(discretize(soft, axis="row"), assignment).mean()
             history.append({"step": step, "loss": mean, "WA": float(accuracy), "learning_rate": rate})
             total.zero_()
             progress.set_postfix(loss=f"{mean:.2e}", WA=f"{float(accuracy):.3f}")
@@ -140,19 +188,18 @@ def train(
 _NOT_OF_TRAINING = ("test_pairs", "hidden_size", "variants", "seeds")
 
 
-def _from_step(pairs: Pairs, schedule: DHNSchedule, seed: int, step: int) -> Iterator[np.ndarray]:
-    """The batches of training from ``step`` on: each epoch's order follows from (seed, epoch), so skipping is
-    exact."""
-    epoch = done = 0
-    while done < schedule.steps:
-        rng = np.random.default_rng([seed, epoch])
-        for indices in batches(pairs, schedule.batch, rng, schedule.cost_cap):
-            if done == schedule.steps:
+def from_step(epoch: Callable[[np.random.Generator], Iterable], steps: int, seed: int, step: int) -> Iterator:
+    """The batches of training from ``step`` to ``steps``: each epoch's order follows from (seed, epoch), so
+    skipping is exact."""
+    number = done = 0
+    while done < steps:
+        for batch in epoch(np.random.default_rng([seed, number])):
+            if done == steps:
                 return
             if done >= step:
-                yield indices
+                yield batch
             done += 1
-        epoch += 1
+        number += 1
 
 
 def _read(path: Path, settings: dict, device: str | torch.device) -> dict:
