@@ -9,6 +9,7 @@ outside of it.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def train(
     through_from = round(schedule.steps * (1 - schedule.through))
 
     def rate(step: int) -> float:
-        cosine = (1 + np.cos(np.pi * step / schedule.steps)) / 2
+        cosine = (1 + math.cos(math.pi * step / schedule.steps)) / 2
         return schedule.learning_rate * min(1, (step + 1) / _WARM_UP) * (0.01 + 0.99 * cosine)
 
     def objective(distance: Tensor, assignment: Tensor, step: int) -> tuple[Tensor, Callable[[], Tensor]]:
