@@ -67,7 +67,7 @@ class PriceSchedule:
     number of uniform random matrices mixed in, as a share of the pairs.
     """
 
-    steps: int = 6_000
+    steps: int = 12_000
     entries: int = 40_000
     learning_rate: float = 4e-3
     through: float = 0.4
