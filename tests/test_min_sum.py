@@ -3,6 +3,7 @@ against their card."""
 
 import hashlib
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -248,3 +249,16 @@ def test_shipped_weights_are_those_of_their_card(path):
 
 def test_ours_is_small():
     assert sum(p.numel() for p in dhn.load("min_sum").parameters()) < 20_000
+
+
+@real
+def test_the_shipped_weights_score_what_their_card_says():
+    """On all of the paper's test pairs, to its two decimals."""
+    root = Path(DATA) / "dhn"
+    scores = scoring.score(dhn.load("min_sum"), pairs.read(root / "test.npz"))
+    unseen = np.load(root / "test-unseen.npy")
+    for part, rows in (("all", scores), ("unseen", scores[unseen[scores.index]])):
+        expected = dict(dhn.card("min_sum")["measures"][part])
+        assert expected.pop("matrices") == len(rows)
+        # Half a unit of the last digit, and a matrix whose tie another processor rounds the other way.
+        assert scoring.pool(rows) == pytest.approx(expected, abs=0.011)
