@@ -17,6 +17,7 @@ array            dtype, shape                meaning
 
 from __future__ import annotations
 
+import hashlib
 import re
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -62,6 +63,12 @@ class Pairs:
     def entries(self) -> np.ndarray:
         """N * M of each matrix, int64 (K,)."""
         return self.shape.astype(np.int64).prod(axis=1)
+
+    @cached_property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that tell these pairs from others: what checkpoints and caches go by."""
+        arrays = (self.shape.astype(np.int16), self.distance.astype(np.float32), self.match.astype(np.int16))
+        return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()[:12]
 
     @cached_property
     def _starts(self) -> tuple[np.ndarray, np.ndarray]:

@@ -333,6 +333,14 @@ def test_a_corrupt_or_foreign_checkpoint_is_named(tmp_path):
         train(path)
 
 
+def test_a_checkpoint_of_other_pairs_is_refused(tmp_path):
+    """As many of them, of the same shapes: only their numbers differ."""
+    matcher, _ = train(tmp_path / "a.pt")
+    others = random_pairs([(2, 3)] * 10 + [(3, 3)] * 6, seed=1)
+    with pytest.raises(training.CheckpointError, match="its pairs is"):
+        training.train(matcher, others, SCHEDULE, tmp_path / "a.pt", seed=5)
+
+
 def test_a_non_finite_loss_stops_and_leaves_no_checkpoint(tmp_path):
     with pytest.raises(FloatingPointError, match="learning rate"):
         train(tmp_path / "a.pt", learning_rate=float("inf"))

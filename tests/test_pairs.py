@@ -88,6 +88,15 @@ def test_subset_keeps_each_matrix():
     assert len(data.subset(np.array([False, True, True, False]))) == 2
 
 
+def test_the_digest_tells_pairs_apart_and_outlives_the_file(tmp_path):
+    data = random_pairs([(2, 3), (4, 4)])
+    pairs.write(tmp_path / "a.npz", data)
+    assert pairs.read(tmp_path / "a.npz").digest == data.digest
+    moved = pairs.Pairs(data.shape[::-1], data.distance, data.match, data.source, data.source_names)
+    others = [random_pairs([(2, 3), (4, 4)], seed=1), data.subset(np.array([1, 0])), moved]
+    assert len({data.digest, *(other.digest for other in others)}) == 4
+
+
 def test_uint16_distances_are_scaled_and_gated(tmp_path):
     path = tmp_path / "small.npz"
     np.savez(

@@ -65,7 +65,7 @@ def train(
         return loss, lambda: matcher.logits(distance)
 
     recipe = Recipe(
-        settings={**dataclasses.asdict(schedule), "pairs": len(pairs)},
+        settings={**dataclasses.asdict(schedule), "pairs": pairs.digest},
         steps=schedule.steps,
         optimizer=torch.optim.AdamW(matcher.parameters(), schedule.learning_rate, weight_decay=1e-4),
         rate=rate,

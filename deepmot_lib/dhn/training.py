@@ -95,7 +95,8 @@ def train(
         return focal_loss(logits, assignment), lambda: logits
 
     recipe = Recipe(
-        settings={key: value for key, value in fields if key not in _NOT_OF_TRAINING} | {"pairs": len(pairs)},
+        settings={key: value for key, value in fields if key not in _NOT_OF_TRAINING}
+        | {"pairs": pairs.digest},
         steps=schedule.steps,
         optimizer=torch.optim.RMSprop(matcher.to(device).parameters(), lr=schedule.learning_rate),
         rate=lambda step: schedule.learning_rate * schedule.decay ** (step // schedule.decay_every),
