@@ -1,4 +1,4 @@
-"""The perturbation of Appendix A.2: what the paper says of its ranges, worked out from boxes before and after."""
+"""A.2's perturbation: what the paper says of its ranges, worked out from boxes before and after."""
 
 import pytest
 import torch
