@@ -108,7 +108,15 @@ PROFILES = {
     "standard": Profile(
         name="standard",
         embedded=EmbeddedData(sequences=3, frames=150, image_size=(480, 640)),
-        dhn=DHNSchedule(steps=1_500, cost_cap=100),
+        dhn=DHNSchedule(
+            steps=5_000,
+            batch=40,
+            learning_rate=1e-3,
+            decay=0.75,
+            decay_every=500,
+            cost_cap=100,
+            hidden_size=64,
+        ),
         real_data=True,
         evidence=True,
     ),

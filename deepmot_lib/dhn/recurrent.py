@@ -6,7 +6,9 @@ from typing import Self
 
 from torch import nn
 
-_CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
+from .gru import GRU
+
+_CELLS = {"gru": GRU, "lstm": nn.LSTM}
 
 
 class RecurrentDHN(nn.Module):

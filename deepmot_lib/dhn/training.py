@@ -102,6 +102,7 @@ def train(
         rate=lambda step: schedule.learning_rate * schedule.decay ** (step // schedule.decay_every),
         batches=lambda step: map(pairs.stack, from_step(epoch, schedule.steps, seed, step)),
         objective=objective,
+        largest_gradient=1.0,
     )
     return fit(matcher, recipe, checkpoint, seed, device)
 

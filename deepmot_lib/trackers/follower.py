@@ -16,8 +16,8 @@ class Followed(NamedTuple):
     """Where K tracks are in a frame.
 
     ``boxes`` (K, 4), xyxy in pixels of the original image, differentiable by the follower's parameters;
-    ``scores`` (K,) in [0, 1], how sure it is that a person is there; ``appearance`` (K, C) embeddings, compared
-    by ``distance.appearance_distance``, or None for a follower without a ReID head.
+    ``scores`` (K,) in [0, 1], how sure it is that a person is there; ``appearance`` (K, C) embeddings,
+    compared by ``distance.appearance_distance``, or None for a follower without a ReID head.
     """
 
     boxes: Tensor
