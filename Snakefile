@@ -16,7 +16,6 @@ REPO = Path(workflow.basedir)
 PROFILE = profiles.get(config.get("profile", "smoke"))
 RUNS, REPORTS = f"runs/{PROFILE.name}", f"reports/{PROFILE.name}"
 TABLES, FIGURES = f"{REPORTS}/tables", f"{REPORTS}/figures"
-DHN_VARIANTS = PROFILE.dhn.variants
 os.environ["DEEPMOT_OUT"] = os.getcwd()
 
 
@@ -61,13 +60,59 @@ rule dhn_training:
         library("dhn/*.py", "pairs.py", "assignment.py", "distance.py"),
         rules.data.output,
     output:
-        notebook=f"{RUNS}/notebooks/02_dhn_training-{{variant}}-seed{{seed}}.ipynb",
-        weights=f"{RUNS}/dhn/{{variant}}/seed{{seed}}/weights.safetensors",
-        table=f"{TABLES}/dhn_{{variant}}_seed{{seed}}.csv",
+        notebook=f"{RUNS}/notebooks/02_dhn_training-{{variant}}-{{pairs}}-seed{{seed}}.ipynb",
+        weights=f"{RUNS}/dhn/{{variant}}-{{pairs}}/seed{{seed}}/weights.safetensors",
+        table=f"{TABLES}/dhn_{{variant}}_{{pairs}}_seed{{seed}}.csv",
+    wildcard_constraints:
+        pairs="released|eq3",
     log:
-        f"{RUNS}/logs/02_dhn_training-{{variant}}-seed{{seed}}.log",
+        f"{RUNS}/logs/02_dhn_training-{{variant}}-{{pairs}}-seed{{seed}}.log",
     shell:
-        run("02_dhn_training", variant="{wildcards.variant}", seed="{wildcards.seed}")
+        run(
+            "02_dhn_training",
+            variant="{wildcards.variant}",
+            pairs="{wildcards.pairs}",
+            seed="{wildcards.seed}",
+        )
+
+
+TRAININGS = [
+    expand(rules.dhn_training.output, **{key: [value] for key, value in one._asdict().items()})
+    for one in PROFILE.dhn_runs
+]
+
+
+rule dhn_ablation:
+    input:
+        f"{REPO}/notebooks/03_dhn_ablation.ipynb",
+        library("gradient_quality.py", "report.py", "trackers/matrices.py", "trackers/perturbation.py"),
+        library("paper.py", "tables.py", "plots.py"),
+        TRAININGS,
+    output:
+        notebook=f"{RUNS}/notebooks/03_dhn_ablation.ipynb",
+        table=f"{TABLES}/table6.csv",
+        gradients=f"{TABLES}/gradients.csv",
+        figure=f"{FIGURES}/03_table5.png",
+    log:
+        f"{RUNS}/logs/03_dhn_ablation.log",
+    shell:
+        run("03_dhn_ablation")
+
+
+rule matrix_size:
+    input:
+        f"{REPO}/notebooks/04_matrix_size.ipynb",
+        library("plots.py"),
+        TRAININGS,
+    output:
+        notebook=f"{RUNS}/notebooks/04_matrix_size.ipynb",
+        table=f"{TABLES}/fig8.csv",
+        costs=f"{TABLES}/costs.csv",
+        figure=f"{FIGURES}/fig8.png",
+    log:
+        f"{RUNS}/logs/04_matrix_size.log",
+    shell:
+        run("04_matrix_size")
 
 
 rule story:
@@ -91,7 +136,9 @@ rule report:
         f"{REPO}/notebooks/10_report.ipynb",
         library("report.py", "reference.py", "evaluation.py", "tables.py", "paper.py"),
         rules.data.output,
-        expand(rules.dhn_training.output.table, variant=DHN_VARIANTS, seed=PROFILE.dhn.seeds),
+        TRAININGS,
+        rules.dhn_ablation.output,
+        rules.matrix_size.output,
         expand(
             rules.story.output,
             name=["01_distance_metrics", "05_deepmot_loss", "06_gradient_visualization"],

@@ -24,6 +24,7 @@ COLORS = {
     "ids": "#CC79A7",
     "paper": "#999999",
     "ours": "#0072B2",
+    "unseen": "#56B4E9",
 }
 
 plt.rcParams.update(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,6 @@ class DHNSchedule:
     cost_cap: int | None = None
     test_pairs: int | None = None
     hidden_size: int = 256
-    variants: tuple[str, ...] = ("seq_gru",)
-    seeds: tuple[int, ...] = (0,)
 
     def options(self, variant: str) -> dict:
         """What ``dhn.create`` takes for that network: the recurrent ones have a hidden size."""
@@ -54,7 +53,8 @@ class DHNSchedule:
         drawn = "drawn alike" if self.cost_cap is None else f"above {self.cost_cap} entries more rarely"
         return (
             f"{self.steps:,} steps of at most {self.batch} matrices ({drawn}), "
-            f"RMSprop {self.learning_rate:g}, hidden size {self.hidden_size}"
+            f"RMSprop {self.learning_rate:g} times {self.decay:g} each {self.decay_every:,}, "
+            f"hidden size {self.hidden_size}"
         )
 
 
@@ -84,16 +84,41 @@ class PriceSchedule:
         )
 
 
+class DHNRun(NamedTuple):
+    """One training of a network: on which pairs (``dhn.data.KINDS``), with which seed."""
+
+    variant: str
+    pairs: str
+    seed: int
+
+
+def _runs(pairs: str, **seeds: int) -> tuple[DHNRun, ...]:
+    """Each variant with its number of seeds; "1d_conv" cannot be a keyword and is written conv."""
+    names = {"conv": "1d_conv"}
+    return tuple(DHNRun(names.get(name, name), pairs, seed) for name in seeds for seed in range(seeds[name]))
+
+
 @dataclass(frozen=True)
 class Profile:
-    """One way to run the whole workflow; ``evidence`` tells whether its numbers may be quoted."""
+    """One way to run the whole workflow; ``evidence`` tells whether its numbers may be quoted.
+
+    ``dhn_runs`` are the trainings behind Tables 5 and 6. Fig. 8 takes ten uniform matrices of each of
+    ``fig8_sizes``; ``speed_sizes`` are the numbers of objects at which the matchers are timed.
+    """
 
     name: str
     embedded: EmbeddedData
     dhn: DHNSchedule
+    dhn_runs: tuple[DHNRun, ...]
     real_data: bool
     evidence: bool
     prices: PriceSchedule = PriceSchedule()
+    fig8_sizes: tuple[int, ...] = (2, 3, 5, 10, 20, 30, 50, 75, 100, 200, 300)
+    speed_sizes: tuple[int, ...] = (10, 50, 100, 300)
+
+    def schedule(self, variant: str) -> DHNSchedule | PriceSchedule:
+        """How that network is trained."""
+        return self.prices if variant == "min_sum" else self.dhn
 
 
 PROFILES = {
@@ -101,9 +126,12 @@ PROFILES = {
         name="smoke",
         embedded=EmbeddedData(sequences=3, frames=40, image_size=(240, 320)),
         dhn=DHNSchedule(steps=200, hidden_size=32, cost_cap=40, test_pairs=200, learning_rate=1e-3),
+        dhn_runs=_runs("eq3", seq_gru=2, seq_lstm=1, paral_gru=1, paral_lstm=1, conv=1, min_sum=2),
         real_data=False,
         evidence=False,
         prices=PriceSchedule(steps=100),
+        fig8_sizes=(2, 5, 10, 20, 30),
+        speed_sizes=(10, 30),
     ),
     "standard": Profile(
         name="standard",
@@ -117,15 +145,20 @@ PROFILES = {
             cost_cap=100,
             hidden_size=64,
         ),
+        dhn_runs=_runs("released", seq_gru=3, seq_lstm=1, paral_gru=1, paral_lstm=1, conv=1, min_sum=3)
+        + _runs("eq3", seq_gru=1, min_sum=1),
         real_data=True,
         evidence=True,
     ),
     "paper": Profile(
         name="paper",
         embedded=EmbeddedData(sequences=3, frames=150, image_size=(480, 640)),
-        dhn=DHNSchedule(steps=20 * 114_483 // 10, seeds=(0, 1, 2)),
+        dhn=DHNSchedule(steps=20 * 114_483 // 10),
+        dhn_runs=_runs("released", seq_gru=3, seq_lstm=3, paral_gru=3, paral_lstm=3, conv=3, min_sum=3)
+        + _runs("eq3", seq_gru=1, min_sum=1),
         real_data=True,
         evidence=True,
+        fig8_sizes=tuple(range(2, 301)),
     ),
 }
 

@@ -20,7 +20,17 @@ from .network import Matcher
 from .parallel import ParallelDHN
 from .sequential import SequentialDHN
 
-__all__ = ["WEIGHTS", "Matcher", "card", "create", "from_reference", "load", "load_weights", "names"]
+__all__ = [
+    "CONTROLS",
+    "WEIGHTS",
+    "Matcher",
+    "card",
+    "create",
+    "from_reference",
+    "load",
+    "load_weights",
+    "names",
+]
 
 _NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "seq_gru": partial(SequentialDHN, "gru"),
@@ -31,7 +41,7 @@ _NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "min_sum": MinSum,
 }
 #: Without parameters: nothing to train, nothing to load.
-_CONTROLS: dict[str, Callable[..., nn.Module]] = {
+CONTROLS: dict[str, Callable[..., nn.Module]] = {
     "min_sum_rule": partial(MinSum, learned=False),
     "softmax": Softmax,
     "greedy": Greedy,
@@ -45,7 +55,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 def names() -> list[str]:
     """The names that ``create`` knows: Table 5's networks, ours, then the controls (nothing to train)."""
-    return [*_NETWORKS, *_CONTROLS]
+    return [*_NETWORKS, *CONTROLS]
 
 
 def create(name: str, **options) -> Matcher:
@@ -55,29 +65,32 @@ def create(name: str, **options) -> Matcher:
     """
     if name not in names():
         raise ValueError(f"unknown matcher {name!r}: choose one of {', '.join(names())}")
-    return Matcher(name, (_NETWORKS | _CONTROLS)[name](**options), options)
+    return Matcher(name, (_NETWORKS | CONTROLS)[name](**options), options)
 
 
-def card(name: str) -> dict:
-    """What the shipped weights of that name were trained on and how they score; FileNotFoundError where none
-    ship."""
-    path = WEIGHTS / f"{name}.json"
+def card(name: str, pairs: str = "released") -> dict:
+    """What the shipped weights of that name, trained on that kind of pairs (``data.KINDS``), were trained on
+    and how they score; FileNotFoundError where none ship."""
+    path = WEIGHTS / f"{name}-{pairs}.json"
     if not path.is_file():
         shipped = sorted(file.stem for file in WEIGHTS.glob("*.safetensors"))
-        raise FileNotFoundError(f"no weights ship for {name!r}, only for: {', '.join(shipped) or 'none'}")
+        raise FileNotFoundError(f"no weights ship for {name}-{pairs}, only: {', '.join(shipped) or 'none'}")
     return json.loads(path.read_text())
 
 
-def load(name: str, device: str | torch.device = "cpu") -> Matcher:
+def load(name: str, device: str | torch.device = "cpu", pairs: str = "released") -> Matcher:
     """The shipped network (or the control) of that name: frozen, in evaluation mode, on ``device``; no
     download, no training.
+
+    ``pairs`` tells what it was trained on: "released", the paper's pairs (plain center distances, Table 5),
+    or "eq3", pairs of Eq. 3's distances, which the trackers use.
 
     Raises ValueError for an unknown name, FileNotFoundError where no weights ship for it, RuntimeError where
     the device is not there.
     """
-    matcher = create(name, **card(name)["options"]) if name in _NETWORKS else create(name)
+    matcher = create(name, **card(name, pairs)["options"]) if name in _NETWORKS else create(name)
     if name in _NETWORKS:
-        load_weights(matcher, WEIGHTS / f"{name}.safetensors")
+        load_weights(matcher, WEIGHTS / f"{name}-{pairs}.safetensors")
     return freeze(matcher).to(device)
 
 

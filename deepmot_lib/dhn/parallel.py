@@ -26,8 +26,7 @@ class ParallelDHN(RecurrentDHN):
         self.row_reduce, self.column_reduce = nn.Linear(2 * hidden_size, 128), nn.Linear(2 * hidden_size, 128)
         self.head = nn.Sequential(nn.Linear(256, 64), nn.Linear(64, 1))
 
-    def logits(self, distance: Tensor) -> Tensor:
-        """(B, N, M) distances, N and M at least 1, to (B, N, M) logits of the soft assignment."""
+    def _logits(self, distance: Tensor) -> Tensor:
         batch, n, m = distance.shape
         rows, _ = self.row_rnn(distance.permute(1, 2, 0).reshape(n * m, batch, 1))
         columns, _ = self.column_rnn(distance.permute(2, 1, 0).reshape(m * n, batch, 1))

@@ -65,6 +65,128 @@ def accuracy_by_size(scores: pd.DataFrame) -> Figure:
     return figure
 
 
+def table5(table: pd.DataFrame, measure: str = "WA") -> Figure:
+    """A measure of Table 5, the paper's and ours side by side; ``table`` as ``tables.beside`` makes it.
+
+    Ours on all test pairs and on the unseen ones; whiskers are one standard deviation over seeds.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(11, 3.4), sharey=True)
+    shown = [
+        (f"{measure} (paper)", COLORS["paper"], "paper"),
+        (f"{measure} (ours)", COLORS["ours"], "ours"),
+        (f"{measure} unseen", COLORS["unseen"], "ours, unseen pairs"),
+    ]
+    for ax, axis in zip(axes, ("row", "column"), strict=True):
+        part = table[table["discretization"] == axis]
+        place = np.arange(len(part))
+        for k, (column, color, label) in enumerate(shown):
+            if column in part:
+                spread = part["WA std"] if column == "WA (ours)" else None
+                ax.bar(place + 0.27 * (k - 1), part[column], 0.25, color=color, label=label, yerr=spread)
+        ax.set_xticks(place, part["network"], rotation=35, ha="right")
+        ax.set_title(f"{axis}-wise maximum")
+    axes[0].set(ylabel=f"{measure} [%]", ylim=(40, 102))
+    axes[1].legend(loc="lower right", fontsize=8)
+    return figure
+
+
+def curves(histories: dict[str, pd.DataFrame]) -> Figure:
+    """Loss and weighted accuracy of several trainings over the share of their steps."""
+    figure, axes = plt.subplots(1, 2, figsize=(11, 3.2))
+    for name, history in histories.items():
+        share = 100 * history["step"] / history["step"].max()
+        for ax, column in zip(axes, ("loss", "WA"), strict=True):
+            smooth = history[column].rolling(9, min_periods=1, center=True).mean()
+            ax.plot(share, smooth, color=color_of(name), label=name)
+    axes[0].set(xlabel="share of the training [%]", ylabel="loss", yscale="log")
+    axes[1].set(xlabel="share of the training [%]", ylabel="WA of a training batch", ylim=(None, 1.01))
+    axes[1].legend(fontsize=8, loc="lower right")
+    return figure
+
+
+def fig8(scores: pd.DataFrame, axis: str = "row") -> Figure:
+    """Fig. 8: WA over the size of uniform matrices (of ``timing.accuracy_by_size``): mean, and a band of one
+    standard deviation over the matrices of a size."""
+    figure, ax = plt.subplots(figsize=(8, 4))
+    for name, part in scores[scores["discretization"] == axis].groupby("network", sort=False):
+        values = part.groupby("size")["WA"]
+        mean, spread = values.mean(), values.std()
+        ax.plot(mean.index, mean, marker="o", markersize=3, color=color_of(name), label=name)
+        ax.fill_between(
+            mean.index, mean - spread, (mean + spread).clip(upper=100), color=color_of(name), alpha=0.15
+        )
+    ax.set(xlabel="objects and predictions N = M", ylabel=f"WA [%], {axis}-wise maximum", ylim=(None, 101))
+    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def costs(table: pd.DataFrame) -> Figure:
+    """Time of one forward and backward pass over the number of objects (of ``timing.costs``)."""
+    figure, ax = plt.subplots(figsize=(8, 4))
+    for name, part in table.groupby("network", sort=False):
+        style = {"color": "black", "linestyle": "--"} if name == "scipy" else {"color": color_of(name)}
+        label = "scipy's Hungarian (no gradient)" if name == "scipy" else name
+        ax.plot(part["size"], part["ms"], marker="o", markersize=4, label=label, **style)
+    sizes = sorted(table["size"].unique())
+    ax.set(
+        xscale="log", yscale="log", xlabel="objects and predictions N = M", ylabel="forward + backward [ms]"
+    )
+    ax.set_xticks(sizes, [str(size) for size in sizes])
+    ax.minorticks_off()
+    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def price_of_accuracy(table: pd.DataFrame) -> Figure:
+    """Error over time, a line a method: columns method, setting, WA [%], ms (a matrix)."""
+    figure, ax = plt.subplots(figsize=(8, 4))
+    for name, part in table.groupby("method", sort=False):
+        ax.plot(part["ms"], 100 - part["WA"], marker="o", markersize=4, color=color_of(name), label=name)
+        for row in part.itertuples():
+            ax.annotate(
+                row.setting, (row.ms, 100 - row.WA), xytext=(4, 3), textcoords="offset points", fontsize=7
+            )
+    ax.set(xscale="log", yscale="log", xlabel="time of a matrix [ms]", ylabel="error 100 - WA [%]")
+    ax.legend(fontsize=8)
+    return figure
+
+
+def cosines(tables: dict[str, pd.DataFrame]) -> Figure:
+    """Cosine of each matcher's gradient to the counted measure's, a group of bars a loss
+    (of ``gradient_quality.compare``)."""
+    figure, ax = plt.subplots(figsize=(10, 3.2))
+    width = 0.8 / len(tables)
+    for k, (label, table) in enumerate(tables.items()):
+        place = np.arange(len(table)) + (k - (len(tables) - 1) / 2) * width
+        ax.bar(place, table["cosine to counted"], 0.9 * width, label=label, color=f"C{k}")
+    ax.set_xticks(np.arange(len(table)), table["matcher"], rotation=30, ha="right")
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set_ylabel("cosine to the counted\nmeasure's gradient")
+    ax.legend(fontsize=8)
+    return figure
+
+
+#: A colour each network keeps in all pictures.
+_NETWORK_COLORS = {
+    "seq_gru": "#0072B2",
+    "seq_lstm": "#56B4E9",
+    "paral_gru": "#E69F00",
+    "paral_lstm": "#F0E442",
+    "1d_conv": "#999999",
+    "min_sum": "#D55E00",
+    "min_sum_rule": "#CC79A7",
+    "sinkhorn": "#009E73",
+    "softmax": "#8C6D31",
+    "greedy": "#636363",
+    "hungarian": "#000000",
+}
+
+
+def color_of(name: str) -> str:
+    """The colour of a network or control."""
+    return _NETWORK_COLORS.get(name, "#444444")
+
+
 def _distances(ax: Axes, distance: Tensor, title: str = "D: distances") -> None:
     values = distance.detach().cpu().numpy()
     shown = np.ma.masked_where(values >= GATED, values)

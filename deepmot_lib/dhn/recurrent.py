@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Self
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .gru import GRU
 
+_MAX_ENTRIES = 100_000  # whose hidden states are kept at once: more matrices go one after the other
 _CELLS = {"gru": GRU, "lstm": nn.LSTM}
 
 
@@ -28,6 +31,22 @@ class RecurrentDHN(nn.Module):
         return _CELLS[self.cell](
             channels, self.hidden_size, num_layers=2, bidirectional=True, dropout=self.dropout
         )
+
+    def logits(self, distance: Tensor) -> Tensor:
+        """(B, N, M) distances, N and M at least 1, to (B, N, M) logits of the soft assignment.
+
+        Of a batch too large to keep all hidden states, a part at a time is computed, and once more in the
+        backward pass.
+        """
+        batch, n, m = distance.shape
+        size = max(1, _MAX_ENTRIES // (n * m))
+        if batch <= size:
+            return self._logits(distance)
+        parts = distance.split(size)
+        return torch.cat([checkpoint(self._logits, part, use_reentrant=False) for part in parts])
+
+    def _logits(self, distance: Tensor) -> Tensor:
+        raise NotImplementedError
 
     def train(self, mode: bool = True) -> Self:
         """As ``nn.Module.train``, except that outside training the RNNs only lose their dropout.

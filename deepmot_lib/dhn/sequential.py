@@ -21,8 +21,7 @@ class SequentialDHN(RecurrentDHN):
         self.column_rnn = self._rnn(2 * hidden_size)
         self.head = nn.Sequential(nn.Linear(2 * hidden_size, 256), nn.Linear(256, 64), nn.Linear(64, 1))
 
-    def logits(self, distance: Tensor) -> Tensor:
-        """(B, N, M) distances, N and M at least 1, to (B, N, M) logits of the soft assignment."""
+    def _logits(self, distance: Tensor) -> Tensor:
         batch, n, m = distance.shape
         rows = distance.permute(1, 2, 0).reshape(n * m, batch, 1)
         hidden, _ = self.row_rnn(rows)

@@ -187,7 +187,7 @@ def fit(
 
 
 #: Fields of a schedule that say how a network is made or tested, not how it is trained.
-_NOT_OF_TRAINING = ("test_pairs", "hidden_size", "variants", "seeds")
+_NOT_OF_TRAINING = ("test_pairs", "hidden_size")
 
 
 def from_step(epoch: Callable[[np.random.Generator], Iterable], steps: int, seed: int, step: int) -> Iterator:
