@@ -1,0 +1,144 @@
+"""Running a follower over a sequence: frame by frame, in memory that does not grow with its length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..mot import MotFormatError, Sequence
+from . import motion
+from .follower import Followed, Follower
+from .management import Rules, Track, Tracks
+
+#: The columns of results; ``mot.write_results`` takes them.
+COLUMNS = ["frame", "id", "x1", "y1", "x2", "y2", "conf"]
+_BOX = ["x1", "y1", "x2", "y2"]
+
+#: An external ReID network: (image, boxes (K, 4)) to embeddings (K, C).
+Embed = Callable[[Tensor, Tensor], Tensor]
+
+
+def track(
+    follower: Follower,
+    sequence: Sequence,
+    rules: Rules,
+    detector: Follower | None = None,
+    embed: Embed | None = None,
+    frames: range | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """The tracks of a sequence, from its public detections: a table with ``COLUMNS``, sorted by frame and id.
+
+    ``detector``, for Tracktor the follower itself, scores the detections (and moves them, if the rules say
+    so); without one all count as sure. ``embed`` takes the place of the follower's own appearance. ``frames``
+    (default: all) is a range of consecutive frames, such as a part of ``mot.split``.
+
+    Raises as ``stream``.
+    """
+    rows = [
+        (frame, track.id, *track.box.tolist(), track.score)
+        for frame, tracks in stream(follower, sequence, rules, detector, embed, frames, progress)
+        for track in tracks
+    ]
+    table = pd.DataFrame(np.array(rows, dtype=np.float64).reshape(-1, len(COLUMNS)), columns=COLUMNS)
+    return table.astype({"frame": np.int64, "id": np.int64}).sort_values(["frame", "id"], ignore_index=True)
+
+
+@torch.no_grad()
+def stream(
+    follower: Follower,
+    sequence: Sequence,
+    rules: Rules,
+    detector: Follower | None = None,
+    embed: Embed | None = None,
+    frames: range | None = None,
+    progress: bool = True,
+) -> Iterator[tuple[int, list[Track]]]:
+    """As ``track``, but yields (frame, the visible tracks) of one frame after the other.
+
+    Raises MotFormatError, naming the file, where there are no detections to start from and where an image is
+    broken or of another size than the sequence's; FileNotFoundError where one is missing; ValueError for
+    frames that are not in the sequence. The networks are put into evaluation mode.
+    """
+    frames = range(1, sequence.length + 1) if frames is None else frames
+    if frames.step != 1 or (len(frames) and not (frames[0] >= 1 and frames[-1] <= sequence.length)):
+        raise ValueError(f"{sequence.name}: {frames} are no consecutive frames of 1..{sequence.length}")
+    public = _public(sequence)
+    for network in {follower, detector, embed}:
+        if isinstance(network, nn.Module):
+            network.eval()
+    device = next(follower.parameters()).device
+    tracks = Tracks(rules, sequence.image_size)
+    before = None
+    for frame in tqdm(frames, desc=f"{follower.name}, {sequence.name}", unit="frame", disable=not progress):
+        picture = _picture(sequence, frame)
+        warp = None
+        if rules.camera_motion:
+            thumbnail = motion.thumbnail(picture)
+            if before is not None:
+                warp = motion.camera_motion(before, thumbnail, sequence.image_size)
+            before = thumbnail
+        image = to_tensor(picture).to(device)
+        seen = follower.see(image)
+        tracks.move(warp)
+        boxes = tracks.boxes.to(device)
+        followed = follower.follow(seen, boxes, _memory(follower, seen, tracks.live))
+        detected = Followed(*(part.to(device) for part in public.get(frame, _nothing())))
+        if detector is not None:
+            looked = seen if detector is follower else detector.see(image)
+            judged = detector.follow(looked, detected.boxes, detector.remember(looked, detected.boxes))
+            detected = judged if rules.regress_detections else judged._replace(boxes=detected.boxes)
+        if embed is not None:
+            followed, detected = (
+                found._replace(appearance=embed(image, found.boxes)) for found in (followed, detected)
+            )
+        elif detector is not follower:  # embeddings of two networks cannot be compared
+            followed, detected = followed._replace(appearance=None), detected._replace(appearance=None)
+        visible = tracks.step(followed, detected)
+        boxes = torch.stack([track.box for track in visible]).to(device) if visible else boxes[:0]
+        for track, memory in zip(visible, follower.remember(seen, boxes), strict=True):
+            track.memory = memory
+        yield frame, visible
+
+
+def to_tensor(picture: np.ndarray) -> Tensor:
+    """A uint8 (height, width, 3) picture as a follower sees it: float32 (3, height, width) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).float() / 255
+
+
+def _nothing() -> tuple[Tensor, Tensor]:
+    return torch.empty(0, 4), torch.empty(0)
+
+
+def _public(sequence: Sequence) -> dict[int, tuple[Tensor, Tensor]]:
+    """The public detections by frame: boxes and scores, all 1. The files' own scores are on as many scales as
+    there are detectors (or -1): they only give the order, the best first, in which equals are kept."""
+    file = sequence.path / "det" / "det.txt"
+    if not file.is_file():
+        raise MotFormatError(file, None, "no such file, and tracks are born of public detections only")
+    found = sequence.detections().sort_values("conf", ascending=False, kind="stable")
+    return {
+        int(frame): (torch.tensor(rows[_BOX].to_numpy(np.float32)), torch.ones(len(rows)))
+        for frame, rows in found.groupby("frame")
+    }
+
+
+def _picture(sequence: Sequence, frame: int) -> np.ndarray:
+    picture = sequence.image(frame)
+    if picture.shape[:2] != sequence.image_size:
+        file = sequence.path / sequence.image_pattern.format(frame)
+        sizes = " x ".join(map(str, picture.shape[:2])), " x ".join(map(str, sequence.image_size))
+        raise MotFormatError(file, None, f"is {sizes[0]} pixels high and wide, the sequence {sizes[1]}")
+    return picture
+
+
+def _memory(follower: Follower, seen: object, tracks: Iterable[Track]) -> Tensor:
+    memories = [track.memory for track in tracks]
+    if memories:
+        return torch.stack(memories)
+    return follower.remember(seen, torch.empty(0, 4, device=next(follower.parameters()).device))
