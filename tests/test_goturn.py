@@ -1,0 +1,138 @@
+"""GOTURN: what its outputs mean, by hand; batches against single tracks; boxes that no image holds."""
+
+import math
+
+import pytest
+import torch
+
+from deepmot_lib.trackers.crops import squares
+from deepmot_lib.trackers.goturn import GOTURN
+
+TINY = {"size": 32, "widths": (8, 8, 8, 8, 8), "hidden": 16}
+BOXES = torch.tensor([[10.0, 12.0, 22.0, 40.0], [30.0, 5.0, 50.0, 45.0], [40.5, 20.25, 47.0, 36.0]])
+
+
+@pytest.fixture
+def image():
+    return torch.rand(3, 60, 80, generator=torch.Generator().manual_seed(0))
+
+
+def network(random=True, **options):
+    """Untrained; ``random``: with an output layer that is not zero."""
+    torch.manual_seed(0)
+    tracker = GOTURN(**TINY | options)
+    if random:
+        torch.nn.init.normal_(tracker.regressor[-1].weight, std=0.3)
+    return tracker
+
+
+def test_the_standard_size_has_a_few_million_parameters():
+    assert 2e6 < sum(parameter.numel() for parameter in GOTURN().parameters()) < 8e6
+
+
+def test_an_untrained_network_stays_where_it_was_and_is_undecided(image):
+    tracker = network(random=False)
+    found = tracker.follow(image, BOXES, tracker.remember(image, BOXES))
+    torch.testing.assert_close(found.boxes, BOXES)
+    torch.testing.assert_close(found.scores, torch.full((3,), 0.5))
+    assert found.appearance is None
+
+
+def test_an_output_of_one_is_a_tenth_of_the_search_crop(image):
+    tracker = network(random=False)
+    with torch.no_grad():
+        tracker.regressor[-1].bias.copy_(torch.tensor([1.0, 0.0, 1.0, 2.0, math.log(3)]))
+    found = tracker.follow(image, BOXES, tracker.remember(image, BOXES))
+    # Context 2: the crop is twice the height, 28, 40 and 15.75; x moves by 0.1 of it, y2 by 0.2.
+    sides = 2 * torch.tensor([28.0, 40.0, 15.75])
+    shift = torch.stack([0.1 * sides, 0 * sides, 0.1 * sides, 0.2 * sides], dim=1)
+    torch.testing.assert_close(found.boxes, BOXES + shift)
+    torch.testing.assert_close(found.scores, torch.full((3,), 0.75))
+
+
+def test_all_tracks_in_one_batch_are_the_same_as_one_by_one(image):
+    tracker = network()
+    memory = tracker.remember(image, BOXES)
+    together = tracker.follow(image, BOXES, memory)
+    for k in range(3):
+        own = slice(k, k + 1)
+        torch.testing.assert_close(tracker.remember(image, BOXES[own]), memory[own])
+        alone = tracker.follow(image, BOXES[own], memory[own])
+        torch.testing.assert_close(alone.boxes, together.boxes[own])
+        torch.testing.assert_close(alone.scores, together.scores[own])
+
+
+def test_the_result_depends_on_the_template_and_on_the_frame(image):
+    tracker = network()
+    memory = tracker.remember(image, BOXES)
+    found = tracker.follow(image, BOXES, memory).boxes
+    assert not torch.allclose(found, tracker.follow(image, BOXES, memory.flip(0)).boxes)
+    assert not torch.allclose(found, tracker.follow(image.flip(2), BOXES, memory).boxes)
+
+
+def test_no_tracks_give_no_boxes(image):
+    tracker = network()
+    memory = tracker.remember(image, BOXES[:0])
+    found = tracker.follow(image, BOXES[:0], memory)
+    assert memory.shape == (0, tracker.remember(image, BOXES).shape[1])
+    assert found.boxes.shape == (0, 4)
+    assert found.scores.shape == (0,)
+
+
+def test_boxes_outside_of_the_image_and_without_area_give_finite_results(image):
+    tracker = network()
+    odd = torch.tensor([[900.0, 900.0, 950.0, 990.0], [-40.0, -40.0, -1.0, -1.0], [5.0, 5.0, 5.0, 5.0]])
+    found = tracker.follow(image, odd, tracker.remember(image, odd))
+    assert found.boxes.isfinite().all()
+    assert ((found.scores >= 0) & (found.scores <= 1)).all()
+
+
+def test_boxes_and_scores_reach_every_parameter(image):
+    tracker = network()
+    for output in ("boxes", "scores"):
+        tracker.zero_grad()
+        found = tracker.follow(image, BOXES, tracker.remember(image, BOXES))
+        getattr(found, output).sum().backward()
+        for name, parameter in tracker.named_parameters():
+            assert parameter.grad.isfinite().all(), name
+            assert parameter.grad.abs().sum() > 0, name
+
+
+def test_no_gradient_reaches_the_frame_before(image):
+    tracker = network()
+    before = BOXES.clone().requires_grad_()
+    tracker.follow(image, before, tracker.remember(image, before)).boxes.sum().backward()
+    assert before.grad is None
+
+
+def test_the_options_make_the_same_network_again(image):
+    tracker = network(context=2.5)
+    again = GOTURN(**tracker.options)
+    again.load_state_dict(tracker.state_dict())
+    found, same = (one.follow(image, BOXES, one.remember(image, BOXES)) for one in (tracker, again))
+    assert torch.equal(found.boxes, same.boxes)
+
+
+def test_the_loss_by_hand(image):
+    tracker = network(random=False)
+    memory, (crops, square) = tracker.remember(image, BOXES), tracker.search_crops(image, BOXES)
+    assert torch.equal(square, squares(BOXES, 2.0))
+    before = torch.tensor([[0.3, 0.2, 0.7, 0.8]]).expand(3, 4)
+    target = before + torch.tensor([[0.1, 0.0, 0.0, -0.1], [0.0, 0.0, 0.0, 0.0], [9.0, 9.0, 9.0, 9.0]])
+    present = torch.tensor([True, True, False])
+    # The untrained network answers "no shift" and "one half": L1 of (1, 0, 0, 1, 0, 0, 0, 0) tenths is 1/4.
+    loss = tracker.pair_loss(memory, crops, before, target, present)
+    torch.testing.assert_close(loss, torch.tensor(math.log(2) + 0.25))
+    loss.backward()
+    # Two of three are present: the score's bias is pulled up, by 1/2 - 2/3.
+    torch.testing.assert_close(tracker.regressor[-1].bias.grad[4], torch.tensor(-1 / 6))
+
+
+def test_pairs_without_a_target_teach_the_score_alone(image):
+    tracker = network()
+    memory, (crops, _) = tracker.remember(image, BOXES), tracker.search_crops(image, BOXES)
+    nobody = torch.zeros(3, dtype=torch.bool)
+    tracker.pair_loss(memory, crops, torch.zeros(3, 4), torch.zeros(3, 4), nobody).backward()
+    gradient = tracker.regressor[-1].bias.grad
+    assert torch.equal(gradient[:4], torch.zeros(4))
+    assert gradient[4] > 0
