@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from deepmot_lib import dhn, pairs
-from deepmot_lib.dhn import scoring, training
+from deepmot_lib.dhn import recurrent, scoring, training
 from deepmot_lib.profiles import DHNSchedule
 
 from .test_pairs import random_pairs
@@ -145,6 +145,19 @@ def test_every_entry_sees_every_other(name):
 
 
 @pytest.mark.parametrize("name", RECURRENT)
+def test_a_batch_too_large_to_keep_at_once_gives_the_same(name, monkeypatch):
+    matcher = small(name)
+    distance = torch.rand(5, 3, 4, requires_grad=True)
+    whole = matcher(distance)
+    weight = torch.rand_like(whole)
+    (gradient,) = torch.autograd.grad((weight * whole).sum(), distance)
+    monkeypatch.setattr(recurrent, "_MAX_ENTRIES", 25)  # two matrices
+    parts = matcher(distance)
+    torch.testing.assert_close(parts, whole)
+    torch.testing.assert_close(torch.autograd.grad((weight * parts).sum(), distance)[0], gradient)
+
+
+@pytest.mark.parametrize("name", RECURRENT)
 def test_frozen_rnns_lose_their_dropout_only(name):
     """In evaluation mode cuDNN would refuse the backward pass that a frozen network is there for."""
     matcher = small(name)
@@ -184,13 +197,13 @@ def test_the_parallel_network_computes_what_fig_6_says(name):
     for matrix, result in zip(distance, expected, strict=True):
         by_row = [(n, m) for n in range(3) for m in range(4)]
         by_column = [(n, m) for m in range(4) for n in range(3)]
-        rows, _ = core.row_rnn(torch.stack([matrix[entry] for entry in by_row])[:, None])
-        columns, _ = core.column_rnn(torch.stack([matrix[entry] for entry in by_column])[:, None])
+        rows, _ = core.row_rnn(torch.stack([matrix[entry] for entry in by_row])[:, None, None])
+        columns, _ = core.column_rnn(torch.stack([matrix[entry] for entry in by_column])[:, None, None])
         for entry in by_row:
             channels = torch.cat(
                 [
-                    core.row_reduce(rows[by_row.index(entry)]),
-                    core.column_reduce(columns[by_column.index(entry)]),
+                    core.row_reduce(rows[by_row.index(entry), 0]),
+                    core.column_reduce(columns[by_column.index(entry), 0]),
                 ]
             )
             result[entry] = torch.sigmoid(core.head(channels))

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from deepmot_lib import mot, pairs, profiles, synthetic
+from deepmot_lib import dhn, mot, pairs, paper, profiles, synthetic
 from deepmot_lib.dhn import data
 
 
@@ -20,7 +20,7 @@ def test_profiles_differ_in_sizes_only():
         assert profile is profiles.get(name) and profile.name == name
         assert dataclasses.fields(profile) == dataclasses.fields(profiles.get("smoke"))
         assert profile.embedded.sequences >= 3  # every third one has a moving camera
-        assert profile.dhn.seeds and profile.dhn.variants
+        assert len(set(profile.dhn_runs)) == len(profile.dhn_runs)
     with pytest.raises(dataclasses.FrozenInstanceError):
         profiles.get("smoke").evidence = True
 
@@ -97,3 +97,11 @@ def test_files_go_below_the_output_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("DEEPMOT_OUT", str(tmp_path / "file"))
     with pytest.raises(OSError, match="file"):
         profiles.Paths.of("smoke")
+
+
+def test_every_run_names_a_network_and_pairs_that_there_are():
+    for profile in profiles.PROFILES.values():
+        assert {run.variant for run in profile.dhn_runs} <= set(dhn.names())
+        assert {run.pairs for run in profile.dhn_runs} <= set(data.KINDS)
+        table5 = {run.variant for run in profile.dhn_runs if run.pairs == profile.dhn_runs[0].pairs}
+        assert table5 >= set(paper.table(5)["network"])

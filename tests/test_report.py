@@ -30,14 +30,14 @@ def write_network(paths, network: str, seed: int, wa: float) -> None:
         for part, shift in (("all", 0.0), ("unseen", -3.0))
     ]
     made_from = tables.provenance(profile="smoke", data="some pairs", seeds=[seed], weights=f"hash{seed}")
-    tables.write(paths.tables / f"dhn_{network}_seed{seed}.csv", pd.DataFrame(rows), made_from)
+    tables.write(paths.tables / f"dhn_{network}_eq3_seed{seed}.csv", pd.DataFrame(rows), made_from)
 
 
 def test_seeds_are_pooled_to_mean_and_deviation(paths):
     for seed, wa in enumerate((90.0, 92.0, 97.0)):
         write_network(paths, "seq_gru", seed, wa)
     write_network(paths, "1d_conv", 0, 56.0)
-    ours, made_from = report.pool_networks(paths.tables)
+    ours, made_from = report.pool_networks(paths.tables, "eq3")
     row = ours.set_index(["network", "discretization"]).loc["seq_gru", "row"]
     assert row["WA"] == pytest.approx(93.0)
     assert row["WA std"] == pytest.approx(np.std([90, 92, 97], ddof=1))
@@ -45,6 +45,8 @@ def test_seeds_are_pooled_to_mean_and_deviation(paths):
     assert row["seeds"] == 3
     single = ours.set_index(["network", "discretization"]).loc["1d_conv", "row"]
     assert np.isnan(single["WA std"]), "one seed has no deviation"
+    assert ours["network"].unique().tolist() == ["seq_gru", "1d_conv"], "Table 5's order"
+    assert report.pool_networks(paths.tables, "released") is None
     assert made_from["seeds"] == [0, 1, 2]
     assert made_from["weights"] == "hash0; hash1; hash2"
     assert made_from["data"] == "some pairs"

@@ -70,7 +70,7 @@ def table5(table: pd.DataFrame, measure: str = "WA") -> Figure:
 
     Ours on all test pairs and on the unseen ones; whiskers are one standard deviation over seeds.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(11, 3.4), sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(11, 3.6), sharey=True, layout="constrained")
     shown = [
         (f"{measure} (paper)", COLORS["paper"], "paper"),
         (f"{measure} (ours)", COLORS["ours"], "ours"),
@@ -86,7 +86,7 @@ def table5(table: pd.DataFrame, measure: str = "WA") -> Figure:
         ax.set_xticks(place, part["network"], rotation=35, ha="right")
         ax.set_title(f"{axis}-wise maximum")
     axes[0].set(ylabel=f"{measure} [%]", ylim=(40, 102))
-    axes[1].legend(loc="lower right", fontsize=8)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=9)
     return figure
 
 
@@ -146,7 +146,8 @@ def price_of_accuracy(table: pd.DataFrame) -> Figure:
             ax.annotate(
                 row.setting, (row.ms, 100 - row.WA), xytext=(4, 3), textcoords="offset points", fontsize=7
             )
-    ax.set(xscale="log", yscale="log", xlabel="time of a matrix [ms]", ylabel="error 100 - WA [%]")
+    ax.set(xscale="log", xlabel="time of a matrix [ms]", ylabel="error 100 - WA [%]")
+    ax.set_yscale("symlog", linthresh=0.1)  # down to no error at all
     ax.legend(fontsize=8)
     return figure
 
@@ -154,7 +155,7 @@ def price_of_accuracy(table: pd.DataFrame) -> Figure:
 def cosines(tables: dict[str, pd.DataFrame]) -> Figure:
     """Cosine of each matcher's gradient to the counted measure's, a group of bars a loss
     (of ``gradient_quality.compare``)."""
-    figure, ax = plt.subplots(figsize=(10, 3.2))
+    figure, ax = plt.subplots(figsize=(10, 3.6), layout="constrained")
     width = 0.8 / len(tables)
     for k, (label, table) in enumerate(tables.items()):
         place = np.arange(len(table)) + (k - (len(tables) - 1) / 2) * width
@@ -162,7 +163,7 @@ def cosines(tables: dict[str, pd.DataFrame]) -> Figure:
     ax.set_xticks(np.arange(len(table)), table["matcher"], rotation=30, ha="right")
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_ylabel("cosine to the counted\nmeasure's gradient")
-    ax.legend(fontsize=8)
+    figure.legend(loc="outside upper center", ncols=len(tables), fontsize=9)
     return figure
 
 

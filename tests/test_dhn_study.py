@@ -1,0 +1,117 @@
+"""A run of a network, its files and tables; what it costs; the pairs a profile asks for."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from deepmot_lib import dhn, profiles, tables
+from deepmot_lib.dhn import data, study, timing, training
+from deepmot_lib.profiles import DHNRun
+
+from .test_pairs import random_pairs
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch) -> data.DHNData:
+    """A profile that trains in a moment, with files of its own; and pairs for it."""
+    monkeypatch.setenv("DEEPMOT_OUT", str(tmp_path))
+    smoke = profiles.get("smoke")
+    quick = dataclasses.replace(smoke.dhn, steps=4, hidden_size=4, test_pairs=6)
+    runs = (DHNRun("seq_gru", "eq3", 0), DHNRun("seq_gru", "eq3", 1), DHNRun("seq_lstm", "released", 0))
+    profile = dataclasses.replace(smoke, dhn=quick, dhn_runs=runs)
+    monkeypatch.setitem(profiles.PROFILES, "smoke", profile)
+    unseen = np.arange(8) % 2 == 0
+    return data.DHNData(random_pairs([(3, 4)] * 8), random_pairs([(3, 3)] * 8, seed=1), unseen, "some pairs")
+
+
+def test_what_is_complete_is_not_made_again(tiny, monkeypatch):
+    runs = [DHNRun("seq_gru", "eq3", 0), DHNRun("greedy", "eq3", 0)]
+    study.complete("smoke", runs, tiny)
+    monkeypatch.setattr(training, "train", None)
+    study.complete("smoke", runs, tiny)
+    assert len(study.history("smoke", runs[0])) == 4
+    frame, made_from = tables.read(study.table_file("smoke", runs[0]))
+    assert made_from["seeds"] == [0] and made_from["weights"] and "4 steps" in made_from["schedule"]
+    assert frame["distances"].unique().tolist() == ["eq3"]
+    assert sorted(frame["matrices"].unique()) == [3, 6] or frame["matrices"].max() == 6
+    _, made_from = tables.read(study.table_file("smoke", runs[1]))
+    assert made_from["seeds"] == [] and made_from["weights"] is None, "nothing of a control is trained"
+
+
+def test_a_table_without_its_weights_is_made_again(tiny):
+    run = DHNRun("seq_gru", "eq3", 0)
+    study.complete("smoke", [run], tiny)
+    weights = study.folder("smoke", run) / "weights.safetensors"
+    before = weights.read_bytes()
+    weights.unlink()
+    study.complete("smoke", [run], tiny)
+    assert weights.read_bytes() == before
+
+
+def test_the_networks_of_a_kind_of_pairs_come_back_as_trained(tiny):
+    run = DHNRun("seq_gru", "eq3", 0)
+    trained = study.train("smoke", run, tiny)
+    found = study.networks("smoke", "eq3")
+    assert list(found) == ["seq_gru"], "neither other pairs nor what has not been trained"
+    distance = torch.rand(1, 3, 4)
+    assert torch.equal(found["seq_gru"](distance), trained.matcher(distance))
+    with pytest.raises(FileNotFoundError):
+        study.history("smoke", DHNRun("seq_lstm", "released", 0))
+
+
+def test_seeds_start_from_different_weights(tiny):
+    first, second = (study.train("smoke", DHNRun("seq_gru", "eq3", seed), tiny) for seed in (0, 1))
+    assert first.weights.read_bytes() != second.weights.read_bytes()
+
+
+def test_an_unknown_kind_of_pairs_lists_the_choices():
+    with pytest.raises(ValueError, match="unknown kind of pairs 'euclid': choose one of released, eq3"):
+        data.for_profile("smoke", "euclid")
+
+
+@pytest.mark.parametrize("kind", ["released", "eq3"])
+def test_shipped_weights_say_what_they_learnt_from(kind):
+    for name in ("seq_gru", "min_sum"):
+        assert ("Eq. 3" in dhn.card(name, kind)["data"]) == (kind == "eq3")
+    with pytest.raises(FileNotFoundError, match="no weights ship for seq_lstm"):
+        dhn.load("seq_lstm", pairs=kind)
+
+
+def test_the_hungarian_is_right_at_every_size_of_fig_8():
+    scores = timing.accuracy_by_size({"hungarian": dhn.load("hungarian")}, [2, 7, 20], count=3)
+    assert len(scores) == 3 * 3 * 2
+    assert (scores["WA"] == 100).all()
+
+
+def test_fig_8s_matrices_are_the_same_for_every_matcher_and_differ_in_size_and_number():
+    assert torch.equal(timing.uniform(3, 5), timing.uniform(3, 5))
+    assert not torch.equal(timing.uniform(2, 5)[0], timing.uniform(2, 5)[1])
+    assert timing.uniform(10, 30).mean().item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_costs_are_told_beside_scipys():
+    table = timing.costs({"greedy": dhn.load("greedy")}, [4, 6])
+    assert table["network"].tolist() == ["scipy", "greedy"] * 2
+    ratio = table["ms"].to_numpy()[1::2] / table["ms"].to_numpy()[::2]
+    np.testing.assert_allclose(table["times scipy"].to_numpy()[1::2], ratio)
+    assert (table["times scipy"].to_numpy()[::2] == 1).all()
+
+
+def test_a_slow_job_is_run_once_and_a_quick_one_several_times(monkeypatch):
+    calls = []
+    timing.seconds(lambda: calls.append(linear_sum_assignment(np.eye(3))))
+    assert len(calls) == 6
+    monkeypatch.setattr(timing, "_SLOW_S", 0.0)
+    timing.seconds(lambda: calls.append(0))
+    assert len(calls) == 7
+
+
+def test_more_rounds_cost_more_and_get_more_right():
+    pairs = random_pairs([(9, 9)] * 40)
+    sweep = {"sinkhorn": [("2", dhn.create("sinkhorn", rounds=2)), ("200", dhn.create("sinkhorn"))]}
+    table = timing.price_of_accuracy(sweep, pairs, np.arange(40))
+    assert table["setting"].tolist() == ["2", "200"]
+    assert table["WA"].is_monotonic_increasing and table["ms"].is_monotonic_increasing
