@@ -1,0 +1,184 @@
+"""The loss of a clip, worked by hand and through a follower that only knows how to shift boxes."""
+
+import pytest
+import torch
+from torch import nn
+
+from deepmot_lib import dhn, mot, synthetic
+from deepmot_lib.distance import appearance_distance, box_distance
+from deepmot_lib.loss import DeepMOTLoss
+from deepmot_lib.trackers import training
+from deepmot_lib.trackers.follower import Followed, Follower
+from deepmot_lib.trackers.perturbation import perturb
+
+SIZE = (120, 160)
+BOXES = torch.tensor([[10.0, 20, 40, 100], [70, 20, 100, 100], [120, 30, 145, 95]])
+
+
+class Shifter(Follower):
+    """Moves every box by the same learnt shares of its size; its embedding is the place that it looks at."""
+
+    name = "shifter"
+
+    def __init__(self, looks: bool = False):
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(4))
+        self.project = nn.Linear(4, 3) if looks else None
+        self.seen = 0
+
+    def see(self, image):
+        self.seen += 1
+        return image
+
+    def remember(self, seen, boxes):
+        return boxes.new_zeros(len(boxes), 0) if self.project is None else self.project(boxes / 100)
+
+    def follow(self, seen, boxes, memory):
+        size = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
+        looks = None if self.project is None else self.project(boxes / 100)
+        return Followed(boxes + self.shift * size, torch.ones(len(boxes)), looks)
+
+
+def clip(*frames: tuple[torch.Tensor, list[int]]) -> list[training.Labelled]:
+    return [training.Labelled(torch.zeros(3, *SIZE), boxes, ids) for boxes, ids in frames]
+
+
+def steady(length: int = 2, move: float = 0.0) -> list[training.Labelled]:
+    """Three people who all walk to the right."""
+    step = torch.tensor([move, 0, move, 0])
+    return clip(*((BOXES + k * step, [1, 2, 3]) for k in range(length)))
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
+
+
+def test_the_loss_is_that_of_the_perturbed_boxes():
+    frames, follower, loss = steady(move=6.0), Shifter(), DeepMOTLoss(scale=10.0)
+    matcher = dhn.load("min_sum")
+    found = training.clip_loss(follower, frames, "dMOTA+dMOTP", matcher, loss, seeded())
+    distance = box_distance(perturb(BOXES, seeded()), frames[1].boxes, SIZE)
+    other = DeepMOTLoss(scale=10.0)
+    other(1 - torch.eye(3), torch.eye(3), [1, 2, 3], [1, 2, 3])
+    expected = other(distance, matcher(distance[None])[0], [1, 2, 3], [1, 2, 3]).total
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_objectives_are_the_parts_of_eq_9():
+    def value(objective: str) -> float:
+        matcher = dhn.load("sinkhorn")
+        frames = clip(
+            (BOXES, [1, 2, 3]), (BOXES[[1, 0, 2]], [1, 2, 4])
+        )  # 1 and 2 have changed places, 3 left
+        loss = DeepMOTLoss(scale=10.0)
+        return training.clip_loss(Shifter(), frames, objective, matcher, loss, seeded()).item()
+
+    both, without = value("dMOTA+dMOTP"), value("dMOTA+dMOTP-IDS")
+    assert both == pytest.approx(value("dMOTA") + value("dMOTP"), rel=1e-5)
+    assert both - without == pytest.approx(2 * 2 / 3, abs=0.3), "two switches of three objects, gamma 2"
+
+
+def test_a_track_that_had_another_object_before_counts_as_a_switch_only_where_both_were_known():
+    frames = clip((BOXES[:2], [1, 2]), (BOXES, [1, 2, 9]))
+    loss = DeepMOTLoss()
+    training.clip_loss(Shifter(), frames, "dMOTA", dhn.load("hungarian"), loss, seeded())
+    previous = loss._previous[0]
+    assert previous.shape == (2, 3) and previous.sum() == 2
+
+
+@pytest.mark.parametrize("objective", training.LOSSES)
+def test_every_objective_teaches_the_way_that_people_walk(objective):
+    """Only boxes of the right shift match best, whichever measure asks."""
+    torch.manual_seed(0)
+    follower, loss = Shifter(), DeepMOTLoss(scale=10.0)
+    matcher = dhn.create("sinkhorn", eps_end=0.05, rounds=30)
+    optimizer, generator = torch.optim.Adam(follower.parameters(), 0.02), torch.Generator().manual_seed(0)
+    for _ in range(120):
+        optimizer.zero_grad()
+        training.clip_loss(follower, steady(move=12.0), objective, matcher, loss, generator).backward()
+        optimizer.step()
+    wanted = 12 / 30  # of the width, of both edges
+    assert follower.shift[[0, 2]].mean().item() == pytest.approx(wanted, abs=0.15)
+    assert follower.shift[[1, 3]].abs().max() < 0.2
+
+
+def test_smooth_l1_asks_where_the_own_object_went_and_not_the_nearest():
+    frames = clip((BOXES, [1, 2, 3]), (BOXES[[1, 0]], [1, 2]))
+    follower = Shifter()
+    found = training.clip_loss(follower, frames, "smooth_l1", None, DeepMOTLoss(), seeded())
+    start = perturb(BOXES, seeded())[:2]
+    size = (BOXES[:2, 2:] - BOXES[:2, :2]).repeat(1, 2)
+    error = ((start - BOXES[[1, 0]]) / size).abs()
+    expected = torch.where(error < 0.1, error**2 / 0.2, error - 0.05).mean()
+    torch.testing.assert_close(found, expected)
+
+
+def test_embeddings_enter_the_distance_or_count_switches_for_themselves():
+    torch.manual_seed(1)
+    follower, matcher = Shifter(looks=True), dhn.create("sinkhorn", eps_end=0.1, rounds=20)
+    asked = []
+
+    def spy(distance):
+        asked.append(distance[0].detach())
+        return matcher(distance)
+
+    loss = DeepMOTLoss(scale=10.0)
+    with torch.no_grad():
+        starts = perturb(BOXES, seeded())
+        looks = appearance_distance(follower.project(starts / 100), follower.project(BOXES / 100))
+        place = box_distance(starts, BOXES, SIZE)
+    training.clip_loss(follower, steady(), "dMOTA", spy, loss, seeded(), reid="distance").backward()
+    torch.testing.assert_close(asked.pop(), (place + looks) / 2)
+    assert follower.project.weight.grad.abs().sum() > 0, "the head learns through D"
+    follower.zero_grad()
+    training.clip_loss(follower, steady(), "dMOTA", spy, loss, seeded(), reid="separate").backward()
+    torch.testing.assert_close(torch.stack(asked), torch.stack([place, looks]))
+    assert follower.project.weight.grad.abs().sum() > 0
+
+
+def test_a_tracks_embedding_is_the_mean_of_those_so_far():
+    follower = Shifter(looks=True)
+    asked = []
+    clip_of_three = steady(3)
+    training.clip_loss(
+        follower,
+        clip_of_three,
+        "dMOTA",
+        lambda distance: asked.append(distance[0].detach()) or dhn.load("sinkhorn")(distance),
+        DeepMOTLoss(),
+        seeded(),
+        reid="distance",
+    )
+    generator = seeded()
+    first, second = perturb(BOXES, generator), perturb(BOXES, generator)
+    with torch.no_grad():
+        mean = (follower.project(first / 100) + follower.project(first / 100)) / 2
+        looks = appearance_distance(mean, follower.project(BOXES / 100))
+    torch.testing.assert_close(asked[1], (box_distance(second, BOXES, SIZE) + looks) / 2)
+
+
+def test_a_frame_is_seen_once():
+    follower = Shifter()
+    training.clip_loss(follower, steady(4), "dMOTP", dhn.load("sinkhorn"), DeepMOTLoss())
+    assert follower.seen == 4
+
+
+def test_what_does_not_fit_is_named():
+    matcher, loss = dhn.load("sinkhorn"), DeepMOTLoss()
+    with pytest.raises(ValueError, match="unknown objective 'mota'"):
+        training.clip_loss(Shifter(), steady(), "mota", matcher, loss)
+    with pytest.raises(ValueError, match="shifter has no embeddings"):
+        training.clip_loss(Shifter(), steady(), "dMOTA", matcher, loss, reid="distance")
+
+
+def test_clips_stay_in_their_part_and_follow_the_ground_truth():
+    sequence = mot.find_sequences(synthetic.for_profile("smoke"))[0]
+    clips = training.Clips([sequence], length=3, min_visibility=0.0)
+    assert len(clips) == len(mot.split(sequence)["train"]) - 2
+    last = clips[len(clips) - 1]
+    gt = mot.pedestrians(sequence.gt())
+    frame = mot.split(sequence)["train"][-1]
+    assert last[-1].ids == gt[gt.frame == frame]["id"].tolist()
+    assert last[-1].image.shape == (3, *sequence.image_size) and last[-1].image_size == sequence.image_size
+    with pytest.raises(ValueError, match="no sequence has 50 consecutive frames"):
+        training.Clips([sequence], length=50)
