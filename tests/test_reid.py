@@ -1,0 +1,96 @@
+"""External ReID: crops, batch-hard triplets, training on identities."""
+
+import math
+
+import pytest
+import torch
+
+from deepmot_lib import mot, synthetic
+from deepmot_lib.distance import appearance_distance
+from deepmot_lib.trackers import reid
+from deepmot_lib.trackers.reid import Album, Embedder, ReIDSchedule, triplet_loss
+
+
+@pytest.fixture(scope="module")
+def sequences(tmp_path_factory):
+    return synthetic.write_sequences(tmp_path_factory.mktemp("data"), 1, 16, (120, 160))
+
+
+def test_a_crop_shows_what_is_in_the_box():
+    image = torch.zeros(3, 100, 100)
+    image[0, 20:60, 30:50] = 1.0
+    pictures = reid.crops(image, torch.tensor([[30.0, 20, 50, 60], [30, 20, 70, 60], [-50, -50, -10, -10]]))
+    assert pictures.shape == (3, 3, 128, 64)
+    assert float(pictures[0, 0].mean()) > 0.97 and float(pictures[0, 1].max()) == 0
+    assert float(pictures[1, 0, :, :30].mean()) > 0.97 and float(pictures[1, 0, :, 34:].mean()) < 0.05
+    assert float(pictures[2].abs().max()) == 0
+
+
+def test_embeddings_have_unit_length_and_none_is_fine():
+    embedder = Embedder()
+    image = torch.rand(3, 100, 100)
+    embedded = embedder(image, torch.tensor([[30.0, 20, 50, 60], [-50, -50, -10, -10]]))
+    assert torch.allclose(embedded.norm(dim=1), torch.ones(2), atol=1e-5) and embedded.shape == (2, 128)
+    assert embedder(image, torch.empty(0, 4)).shape == (0, 128)
+
+
+def test_the_triplet_loss_is_that_of_the_hardest_ones():
+    torch.manual_seed(0)
+    embeddings = torch.randn(9, 5)
+    people = [0, 0, 0, 1, 1, 2, 2, 2, 3]  # the last has no second picture
+    distance = appearance_distance(embeddings, embeddings)
+    expected = []
+    for i, person in enumerate(people[:8]):
+        farthest = max(float(distance[i, j]) for j, p in enumerate(people) if p == person and j != i)
+        nearest = min(float(distance[i, j]) for j, p in enumerate(people) if p != person)
+        expected.append(math.log1p(math.exp(10 * (farthest - nearest))))
+    assert float(triplet_loss(embeddings, torch.tensor(people))) == pytest.approx(sum(expected) / 8, rel=1e-5)
+
+
+@pytest.mark.parametrize("people", [[0, 0, 0], [0, 1, 2]], ids=["one person", "one picture each"])
+def test_triplets_that_cannot_be_made_are_an_error(people):
+    with pytest.raises(ValueError, match="two pictures of one person and one of another"):
+        triplet_loss(torch.randn(3, 4), torch.tensor(people))
+
+
+def test_the_album_holds_the_people_of_the_first_half(sequences):
+    schedule = ReIDSchedule(1, min_visibility=0.5, gathered=3)
+    album = reid.gather(sequences[:1], schedule)
+    rows = mot.pedestrians(sequences[0].gt(), 0.5).query("frame <= 8")
+    counts = rows["id"].value_counts()
+    counts = counts[counts > 1].clip(upper=3)
+    assert album.identities.bincount().sort().values.tolist() == sorted(counts)
+    assert album.pictures.shape == (counts.sum(), 3, 128, 64) and album.pictures.dtype == torch.uint8
+
+
+def test_the_same_people_with_another_detector_are_not_other_people(sequences):
+    assert len(sequences) == 3
+    alone, together = (reid.gather(part, ReIDSchedule(1)) for part in (sequences[:1], sequences))
+    assert torch.equal(alone.identities, together.identities)
+
+
+def test_an_album_of_one_person_is_refused(sequences):
+    with pytest.raises(ValueError, match="fewer than two people"):
+        reid.gather(sequences, ReIDSchedule(1, min_visibility=1.1))
+
+
+def test_training_tells_people_apart(sequences, tmp_path):
+    torch.manual_seed(0)
+    embedder, schedule = Embedder(units=32), ReIDSchedule(16, people=6, pictures=2)
+    album = reid.gather(sequences, schedule, "test")
+    history = reid.train(embedder, sequences, schedule, tmp_path / "a.pt")
+    assert history["loss"].iloc[-4:].mean() < 0.7 * history["loss"].iloc[:2].mean()
+    chance = float(album.identities.bincount().square().sum()) / len(album.identities) ** 2
+    assert reid.nearest_is_same(embedder, album) > 2 * chance
+
+
+def test_rank_one_is_counted_by_the_nearest_other_picture():
+    class Colour(Embedder):
+        def embed(self, pictures):
+            return pictures.mean(dim=(2, 3))
+
+    red, green = torch.zeros(3, 128, 64), torch.zeros(3, 128, 64)
+    red[0], green[1] = 200, 200
+    pictures = torch.stack([red, red, green, green]).to(torch.uint8)
+    assert reid.nearest_is_same(Colour(), Album(pictures, torch.tensor([0, 0, 1, 1]))) == 1
+    assert reid.nearest_is_same(Colour(), Album(pictures, torch.tensor([0, 1, 0, 1]))) == 0
