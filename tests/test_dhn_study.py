@@ -1,6 +1,7 @@
 """A run of a network, its files and tables; what it costs; the pairs a profile asks for."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -60,6 +61,21 @@ def test_the_networks_of_a_kind_of_pairs_come_back_as_trained(tiny):
     assert torch.equal(found["seq_gru"](distance), trained.matcher(distance))
     with pytest.raises(FileNotFoundError):
         study.history("smoke", DHNRun("seq_lstm", "released", 0))
+
+
+def test_what_ships_is_the_run_and_says_how_it_scores(tiny, tmp_path, monkeypatch):
+    run = DHNRun("seq_gru", "eq3", 0)
+    trained = study.train("smoke", run, tiny)
+    scores = study.score("smoke", run, trained, tiny)
+    target = tmp_path / "weights"
+    target.mkdir()
+    card = json.loads(study.ship("smoke", run, target).read_text())
+    monkeypatch.setattr(dhn, "WEIGHTS", target)
+    distance = torch.rand(1, 3, 4)
+    assert torch.equal(dhn.load("seq_gru", pairs="eq3")(distance), trained.matcher(distance))
+    assert card["measures"]["all"]["matrices"] == 6
+    assert card["measures"]["all"]["WA_row"] == pytest.approx(100 * scores["WA_row"].mean(), abs=0.006)
+    assert card["options"] == {"hidden_size": 4} and "4 steps" in card["schedule"]
 
 
 def test_seeds_start_from_different_weights(tiny):

@@ -6,6 +6,8 @@ tables. What is there already is not made again; what is not is made on the spot
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +16,8 @@ import torch
 from safetensors.torch import save_file
 
 from .. import profiles, tables
-from . import CONTROLS, create, freeze, load_weights, price_training, scoring, training
+from ..files import atomic
+from . import CONTROLS, WEIGHTS, create, freeze, load_weights, price_training, scoring, training
 from .data import DHNData
 from .network import Matcher
 
@@ -115,3 +118,40 @@ def networks(profile: str, pairs: str, device: str = "cpu") -> dict[str, Matcher
             matcher = create(run.variant, **settings.dhn.options(run.variant))
             found[run.variant] = freeze(load_weights(matcher, weights)).to(device)
     return found
+
+
+def ship(profile: str, run: profiles.DHNRun, target: Path = WEIGHTS) -> Path:
+    """Puts a run's weights and their card where ``dhn.load`` finds them; returns the card's path.
+
+    The card tells what they were trained on and how they score, from the run's table. FileNotFoundError
+    where the run has not been made.
+    """
+    measures, made_from = tables.read(table_file(profile, run))
+    source = folder(profile, run) / "weights.safetensors"
+    place = target / f"{run.variant}-{run.pairs}.safetensors"
+    options = profiles.get(profile).dhn.options(run.variant)
+    matcher = load_weights(create(run.variant, **options), source)
+    save_file(matcher.core.state_dict(), place)
+    pooled = {}
+    for part, rows in measures.groupby("pairs", sort=False):
+        by_axis = rows.set_index("discretization")
+        names = [f"{measure}_{axis}" for measure in ("WA", "MA", "SA") for axis in scoring.AXES]
+        values = {name: round(float(by_axis.loc[name[3:], name[:2]]), 2) for name in names}
+        pooled[part] = {"matrices": int(rows["matrices"].iloc[0]), **values}
+    card = {
+        "name": run.variant,
+        "options": options,
+        "pairs": run.pairs,
+        "data": made_from["data"],
+        "licence": "CC BY-NC-SA 3.0 (see LICENSE.md): trained on data derived from MOTChallenge",
+        "schedule": f"profile {profile}: {made_from['schedule']}",
+        "seed": run.seed,
+        "commit": made_from["commit"],
+        "device": made_from["device"],
+        "sha256": hashlib.sha256(place.read_bytes()).hexdigest(),
+        "measures": pooled,
+    }
+    path = place.with_suffix(".json")
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(card, indent=1) + "\n")
+    return path
