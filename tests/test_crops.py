@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.ops import roi_align
 
-from deepmot_lib.trackers.crops import crop, squares, to_crop, to_image
+from deepmot_lib.trackers.crops import crop, rectangles, squares, to_crop, to_image
 
 
 def boxes(*rows):
@@ -31,6 +31,17 @@ def test_the_square_is_centred_and_scales_the_longer_side():
     # Centres (20, 40) and (45, 10); longer sides 40 and 30, doubled.
     found = squares(boxes([10, 20, 30, 60], [30, 0, 60, 20]), context=2)
     torch.testing.assert_close(found, boxes([-20, 0, 60, 80], [15, -20, 75, 40]))
+
+
+def test_the_rectangle_is_centred_and_scales_both_sides():
+    found = rectangles(boxes([10, 20, 30, 60], [5, 6, 5, 6]), context=2)
+    torch.testing.assert_close(found, boxes([0, 0, 40, 80], [4, 5, 6, 7]))
+
+
+def test_a_rectangle_is_stretched_to_a_square_crop():
+    found = crop(ramp(30, 40), torch.tensor([[10.0, 5.0, 14.0, 25.0]]), 4)[0]
+    torch.testing.assert_close(found[0, 0], torch.tensor([10.5, 11.5, 12.5, 13.5]))
+    torch.testing.assert_close(found[1, :, 0], torch.tensor([7.5, 12.5, 17.5, 22.5]))
 
 
 def test_crop_coordinates_by_hand():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from deepmot_lib.trackers.crops import squares
+from deepmot_lib.trackers.crops import rectangles
 from deepmot_lib.trackers.goturn import GOTURN
 
 TINY = {"size": 32, "widths": (8, 8, 8, 8, 8), "hidden": 16}
@@ -43,9 +43,9 @@ def test_an_output_of_one_is_a_tenth_of_the_search_crop(image):
     with torch.no_grad():
         tracker.regressor[-1].bias.copy_(torch.tensor([1.0, 0.0, 1.0, 2.0, math.log(3)]))
     found = tracker.follow(image, BOXES, tracker.remember(image, BOXES))
-    # Context 2: the crop is twice the height, 28, 40 and 15.75; x moves by 0.1 of it, y2 by 0.2.
-    sides = 2 * torch.tensor([28.0, 40.0, 15.75])
-    shift = torch.stack([0.1 * sides, 0 * sides, 0.1 * sides, 0.2 * sides], dim=1)
+    # Context 2: the crops are twice the boxes' sizes; both x move by 0.1 of them, y2 by 0.2.
+    width, height = 2 * torch.tensor([12.0, 20.0, 6.5]), 2 * torch.tensor([28.0, 40.0, 15.75])
+    shift = torch.stack([0.1 * width, 0 * height, 0.1 * width, 0.2 * height], dim=1)
     torch.testing.assert_close(found.boxes, BOXES + shift)
     torch.testing.assert_close(found.scores, torch.full((3,), 0.75))
 
@@ -115,8 +115,8 @@ def test_the_options_make_the_same_network_again(image):
 
 def test_the_loss_by_hand(image):
     tracker = network(random=False)
-    memory, (crops, square) = tracker.remember(image, BOXES), tracker.search_crops(image, BOXES)
-    assert torch.equal(square, squares(BOXES, 2.0))
+    memory, (crops, region) = tracker.remember(image, BOXES), tracker.search_crops(image, BOXES)
+    assert torch.equal(region, rectangles(BOXES, 2.0))
     before = torch.tensor([[0.3, 0.2, 0.7, 0.8]]).expand(3, 4)
     target = before + torch.tensor([[0.1, 0.0, 0.0, -0.1], [0.0, 0.0, 0.0, 0.0], [9.0, 9.0, 9.0, 9.0]])
     present = torch.tensor([True, True, False])

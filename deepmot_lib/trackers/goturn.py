@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
 
-from .crops import crop, squares, to_crop, to_image
+from .crops import crop, rectangles, to_crop, to_image
 from .follower import Followed, Follower
 
 #: What the fully connected layers count in: a tenth of the crop, so that their outputs are of the order of 1.
@@ -16,11 +16,11 @@ _UNIT = 0.1
 class GOTURN(Follower):
     """Regresses the box inside a search crop from what template and search crop look like side by side.
 
-    Both crops, ``size`` x ``size`` pixels and ``context`` times the box's longer side wide, go through one
-    AlexNet-style tower (11x11, 5x5 and three 3x3 convolutions of ``widths`` channels, normalised by groups,
-    so that no track's result depends on the others); their features, concatenated, through two layers of
-    ``hidden`` units to the four corners' shift since the box before. A shift of zero is thus where an
-    untrained network starts.
+    Both crops show ``context`` times the box's width and height, stretched to ``size`` x ``size`` pixels,
+    and go through one AlexNet-style tower (11x11, 5x5 and three 3x3 convolutions of ``widths`` channels,
+    normalised by groups, so that no track's result depends on the others); their features, concatenated,
+    through two layers of ``hidden`` units to the four corners' shift since the box before. A shift of zero
+    is thus where an untrained network starts.
 
     GOTURN itself gives no score. Ours is a fifth output, trained jointly: the probability that the target is
     in the search crop at all.
@@ -69,19 +69,19 @@ class GOTURN(Follower):
         return self.features(self.template_crops(seen, boxes))
 
     def follow(self, seen: Tensor, boxes: Tensor, memory: Tensor) -> Followed:
-        crops, square = self.search_crops(seen, boxes)
+        crops, region = self.search_crops(seen, boxes)
         shift, score = self.regress(memory, crops)
-        before = to_crop(boxes.detach(), square)
-        return Followed(to_image(before + shift, square), score.sigmoid())
+        before = to_crop(boxes.detach(), region)
+        return Followed(to_image(before + shift, region), score.sigmoid())
 
     def template_crops(self, image: Tensor, boxes: Tensor) -> Tensor:
         """(K, 3, size, size) around the boxes (K, 4)."""
-        return crop(image, squares(boxes.detach(), self.context), self.size)
+        return crop(image, rectangles(boxes.detach(), self.context), self.size)
 
     def search_crops(self, image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """The crops (K, 3, size, size) around the boxes (K, 4) and their squares (K, 4) in pixels."""
-        square = squares(boxes.detach(), self.context)
-        return crop(image, square, self.size), square
+        """The crops (K, 3, size, size) around the boxes (K, 4) and their regions (K, 4) in pixels."""
+        region = rectangles(boxes.detach(), self.context)
+        return crop(image, region, self.size), region
 
     def features(self, crops: Tensor) -> Tensor:
         """Features (K, F) of crops (K, 3, size, size)."""
