@@ -7,10 +7,6 @@ downloaded.
 
 from __future__ import annotations
 
-import math
-import pickle
-import time
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,19 +16,15 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from .. import mot
-from ..dhn.training import CheckpointError
-from ..files import atomic
 from .crops import to_crop
+from .fitting import Fit, warm_cosine
 from .goturn import GOTURN
 from .perturbation import perturb
 from .siamrpn import SiamRPN
 from .tracking import to_tensor
 
-_SAVE_EVERY_S = 60.0
-_HISTORY_POINTS = 100
 _LARGEST_GRADIENT = 5.0  # the norm that a step's gradient is clipped to
 _COORDINATES = ["x1", "y1", "x2", "y2"]
 _BOXES = ["id", "visibility", *_COORDINATES]
@@ -57,11 +49,6 @@ class PairSchedule:
     learning_rate: float = 1e-3
     min_visibility: float = 0.25
     negatives: float = 0.15
-
-    def rate(self, step: int) -> float:
-        """The learning rate at a step (0-based)."""
-        warm_up = min(1.0, (step + 1) / max(1, self.steps // 20))
-        return self.learning_rate * warm_up * (1 + math.cos(math.pi * step / self.steps)) / 2
 
     def describe(self) -> str:
         """The schedule in a line, for a table's provenance."""
@@ -169,99 +156,32 @@ def pretrain(
 ) -> pd.DataFrame:
     """Trains ``tracker`` in place on pairs from the sequences' training halves; returns its history.
 
-    The history has about a hundred rows: ``step``, the mean ``loss`` since the row before,
-    ``learning_rate``. ``checkpoint`` is written each minute and at the end; where it is there already,
-    training goes on from it, and a finished one returns at once. What a step sees depends on ``seed`` and
-    the step alone.
-
-    Raises CheckpointError for a checkpoint that is broken or of another training, FloatingPointError on a
-    non-finite loss (the checkpoint then still holds the last finite state), ValueError where there is nobody
-    to learn from.
+    History, ``checkpoint`` and errors are those of ``fitting.Fit.run``; ValueError where there is nobody to
+    learn from.
     """
-    checkpoint = Path(checkpoint)
-    settings = {
-        "name": tracker.name,
-        "options": tracker.options,
-        "seed": seed,
-        "sequences": [sequence.name for sequence in sequences],
-        **asdict(schedule),
-    }
     pairs = Pairs(sequences, schedule)
-    tracker.to(device).train()
-    optimizer = torch.optim.Adam(tracker.parameters(), lr=schedule.learning_rate)
-    history: list[dict] = []
-    step = 0
-    if checkpoint.exists():
-        state = _read(checkpoint, settings, device)
-        tracker.load_state_dict(state["tracker"])
-        optimizer.load_state_dict(state["optimizer"])
-        history, step = state["history"], state["step"]
+    tracker.to(device)
 
-    def save() -> None:
-        state = {
-            "settings": settings,
-            "tracker": tracker.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "history": history,
-            "step": step,
-        }
-        with atomic(checkpoint) as temporary:
-            torch.save(state, temporary)
+    def loss(step: int) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed(int(fit.rng(step).integers(2**63)))
+        drawn = [pairs.draw(generator) for _ in range(schedule.frames)]
+        return {"pairs": pair_loss(tracker, drawn, generator)}
 
-    interval = max(1, schedule.steps // _HISTORY_POINTS)
-    losses: list[Tensor] = []
-    saved = time.monotonic()
-    label = f"{tracker.name}, pre-training, seed {seed}"
-    for number in tqdm(
-        range(step, schedule.steps), initial=step, total=schedule.steps, desc=label, unit="step"
-    ):
-        rate = schedule.rate(number)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        generator = torch.Generator().manual_seed(_mixed(seed, number))
-        loss = pair_loss(tracker, [pairs.draw(generator) for _ in range(schedule.frames)], generator)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(tracker.parameters(), _LARGEST_GRADIENT)
-        optimizer.step()
-        losses.append(loss.detach())
-        step = number + 1
-        # A row ends at fixed steps, so that a resumed history is the uninterrupted one; saving waits for it.
-        if step % interval == 0 or step == schedule.steps:
-            mean = float(torch.stack(losses).mean())
-            losses.clear()
-            if not np.isfinite(mean):
-                raise FloatingPointError(
-                    f"{tracker.name}: the loss became {mean} before step {step}; try a smaller learning rate "
-                    f"than {schedule.learning_rate:g}"
-                )
-            history.append({"step": step, "loss": mean, "learning_rate": rate})
-            if step == schedule.steps or time.monotonic() - saved > _SAVE_EVERY_S:
-                save()
-                saved = time.monotonic()
-    tracker.eval()
-    return pd.DataFrame(history)
-
-
-def _read(path: Path, settings: dict, device: str | torch.device) -> dict:
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-        found = state["settings"]
-    except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is no checkpoint or a broken one; delete it to start anew") from error
-    different = [key for key in settings if found.get(key) != settings[key]]
-    if different:
-        key = different[0]
-        raise CheckpointError(
-            f"{path} belongs to another training: its {key} is {found.get(key)!r}, not {settings[key]!r}; "
-            "delete it to start anew"
-        )
-    return state
-
-
-def _mixed(seed: int, step: int) -> int:
-    """A seed of its own for each step of each training."""
-    return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
+    fit = Fit(
+        name=f"{tracker.name}, pre-training",
+        settings={
+            **tracker.options,
+            **asdict(schedule),
+            "sequences": [sequence.name for sequence in sequences],
+        },
+        steps=schedule.steps,
+        seed=seed,
+        optimizer=torch.optim.Adam(tracker.parameters(), lr=schedule.learning_rate),
+        rate=lambda step: warm_cosine(step, schedule.steps, schedule.learning_rate),
+        loss=loss,
+        largest_gradient=_LARGEST_GRADIENT,
+    )
+    return fit.run(tracker, checkpoint)
 
 
 def _integer(below: int, generator: torch.Generator) -> int:
