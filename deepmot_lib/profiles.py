@@ -113,7 +113,7 @@ class Profile:
     real_data: bool
     evidence: bool
     prices: PriceSchedule = PriceSchedule()
-    fig8_sizes: tuple[int, ...] = (2, 3, 5, 10, 20, 30, 50, 75, 100, 200, 300)
+    fig8_sizes: tuple[int, ...] = (2, 3, 5, 10, 20, 30, 50, 75, 100, 150, 300)
     speed_sizes: tuple[int, ...] = (10, 50, 100, 300)
 
     def schedule(self, variant: str) -> DHNSchedule | PriceSchedule:
