@@ -34,7 +34,8 @@ _SHARPNESS = 10.0  # cosine distances of unlike people differ by tenths: this ma
 class Embedder(nn.Module):
     """Embeds people: (image (3, height, width) in [0, 1], boxes (K, 4) in pixels) to (K, 128), unit length.
 
-    What ``tracking.track`` takes as ``embed``; K may be 0, and a box may lie outside of the image.
+    What ``tracking.track`` takes as ``embed``; K may be 0, and a box may lie outside of the image. In
+    training mode it normalises over the batch, and takes two boxes or more.
     """
 
     def __init__(self, units: int = 128):
@@ -46,7 +47,10 @@ class Embedder(nn.Module):
         ]
         # Rows of the picture stay apart: shirts are not trousers.
         self.body = nn.Sequential(*stages, nn.AdaptiveAvgPool2d((4, 1)), nn.Flatten())
-        self.head = nn.Linear(4 * _CHANNELS[-1], units)
+        # Batch-hard triplets like to collapse to one point for all; a normalised spread forbids it.
+        self.head = nn.Sequential(
+            nn.Linear(4 * _CHANNELS[-1], units, bias=False), nn.BatchNorm1d(units, affine=False)
+        )
 
     def forward(self, image: Tensor, boxes: Tensor) -> Tensor:
         return self.embed(crops(image, boxes))
