@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,6 +95,20 @@ def test_shipped_weights_say_what_they_learnt_from(kind):
         assert ("Eq. 3" in dhn.card(name, kind)["data"]) == (kind == "eq3")
     with pytest.raises(FileNotFoundError, match="no weights ship for seq_lstm"):
         dhn.load("seq_lstm", pairs=kind)
+
+
+@pytest.mark.parametrize("path", sorted(dhn.WEIGHTS.glob("*.json")), ids=lambda path: path.stem)
+def test_shipped_weights_are_those_of_the_reports_row(path):
+    """Scoring them anew takes minutes: that the file is the one that was scored, its hash tells."""
+    card = json.loads(path.read_text())
+    run = DHNRun(card["name"], card["pairs"], card["seed"])
+    report = Path(__file__).parents[1] / "reports" / "standard" / "tables"
+    frame, made_from = tables.read(report / study.table_file("standard", run).name)
+    assert card["sha256"].startswith(made_from["weights"])
+    for row in frame.itertuples():
+        for measure in ("WA", "MA", "SA"):
+            told = card["measures"][row.pairs][f"{measure}_{row.discretization}"]
+            assert told == pytest.approx(getattr(row, measure), abs=0.0051)
 
 
 def test_the_hungarian_is_right_at_every_size_of_fig_8():

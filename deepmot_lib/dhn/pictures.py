@@ -100,7 +100,7 @@ def curves(histories: dict[str, pd.DataFrame]) -> Figure:
             ax.plot(share, smooth, color=color_of(name), label=name)
     axes[0].set(xlabel="share of the training [%]", ylabel="loss", yscale="log")
     axes[1].set(xlabel="share of the training [%]", ylabel="WA of a training batch", ylim=(None, 1.01))
-    axes[1].legend(fontsize=8, loc="lower right")
+    axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
