@@ -148,6 +148,7 @@ def price_of_accuracy(table: pd.DataFrame) -> Figure:
             )
     ax.set(xscale="log", xlabel="time of a matrix [ms]", ylabel="error 100 - WA [%]")
     ax.set_yscale("symlog", linthresh=0.1)  # down to no error at all
+    ax.set_ylim(bottom=-0.01)
     ax.legend(fontsize=8)
     return figure
 
