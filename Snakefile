@@ -17,6 +17,8 @@ PROFILE = profiles.get(config.get("profile", "smoke"))
 RUNS, REPORTS = f"runs/{PROFILE.name}", f"reports/{PROFILE.name}"
 TABLES, FIGURES = f"{REPORTS}/tables", f"{REPORTS}/figures"
 os.environ["DEEPMOT_OUT"] = os.getcwd()
+# A job counts as one core: jobs side by side must not fight over the others.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def library(*patterns):
