@@ -28,7 +28,7 @@ _NOT_RUN = {
     6: "Notebook 03 has not been run in this profile yet.",
 }
 
-#: What the figures show; those of a training (02) are named after their network.
+#: What the figures show.
 _FIGURES = {
     "00_streets": "The embedded data with its ground truth",
     "00_detectors": "Its three detectors",
