@@ -131,6 +131,13 @@ def test_costs_are_told_beside_scipys():
     assert (table["times scipy"].to_numpy()[::2] == 1).all()
 
 
+def test_other_rounds_leave_the_network_as_it_was():
+    shipped = dhn.load("min_sum")
+    other = study.with_rounds(shipped, 3)
+    assert (other.core.rounds, shipped.core.rounds) == (3, 20)
+    assert all(torch.equal(a, b) for a, b in zip(other.parameters(), shipped.parameters(), strict=True))
+
+
 def test_a_slow_job_is_run_once_and_a_quick_one_several_times(monkeypatch):
     calls = []
     timing.seconds(lambda: calls.append(linear_sum_assignment(np.eye(3))))

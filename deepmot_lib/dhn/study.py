@@ -120,6 +120,13 @@ def networks(profile: str, pairs: str, device: str = "cpu") -> dict[str, Matcher
     return found
 
 
+def with_rounds(matcher: Matcher, rounds: int) -> Matcher:
+    """The same ``min_sum`` network with another number of rounds."""
+    other = create(matcher.name, **{**matcher.options, "rounds": rounds})
+    other.core.load_state_dict(matcher.core.state_dict())
+    return freeze(other)
+
+
 def ship(profile: str, run: profiles.DHNRun, target: Path = WEIGHTS) -> Path:
     """Puts a run's weights and their card where ``dhn.load`` finds them; returns the card's path.
 
