@@ -70,23 +70,6 @@ def test_the_result_depends_on_the_template_and_on_the_frame(image):
     assert not torch.allclose(found, tracker.follow(image.flip(2), BOXES, memory).boxes)
 
 
-def test_no_tracks_give_no_boxes(image):
-    tracker = network()
-    memory = tracker.remember(image, BOXES[:0])
-    found = tracker.follow(image, BOXES[:0], memory)
-    assert memory.shape == (0, tracker.remember(image, BOXES).shape[1])
-    assert found.boxes.shape == (0, 4)
-    assert found.scores.shape == (0,)
-
-
-def test_boxes_outside_of_the_image_and_without_area_give_finite_results(image):
-    tracker = network()
-    odd = torch.tensor([[900.0, 900.0, 950.0, 990.0], [-40.0, -40.0, -1.0, -1.0], [5.0, 5.0, 5.0, 5.0]])
-    found = tracker.follow(image, odd, tracker.remember(image, odd))
-    assert found.boxes.isfinite().all()
-    assert ((found.scores >= 0) & (found.scores <= 1)).all()
-
-
 def test_boxes_and_scores_reach_every_parameter(image):
     tracker = network()
     for output in ("boxes", "scores"):

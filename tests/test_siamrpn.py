@@ -97,24 +97,6 @@ def test_all_tracks_in_one_batch_are_the_same_as_one_by_one(image, training):
         torch.testing.assert_close(alone.scores, together.scores[own])
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_no_tracks_give_no_boxes(image, training):
-    tracker = network().train(training)
-    memory = tracker.remember(image, BOXES[:0])
-    found = tracker.follow(image, BOXES[:0], memory)
-    assert memory.shape == (0, *tracker.remember(image, BOXES).shape[1:])
-    assert found.boxes.shape == (0, 4)
-    assert found.scores.shape == (0,)
-
-
-def test_boxes_outside_of_the_image_and_without_area_give_finite_results(image):
-    tracker = network()
-    odd = torch.tensor([[900.0, 900.0, 950.0, 990.0], [-40.0, -40.0, -1.0, -1.0], [5.0, 5.0, 5.0, 5.0]])
-    found = tracker.follow(image, odd, tracker.remember(image, odd))
-    assert found.boxes.isfinite().all()
-    assert ((found.scores >= 0) & (found.scores <= 1)).all()
-
-
 def proposals(tracker, *probabilities):
     """Replaces the network's proposals: anchors as they are, certain of nothing but {anchor: probability}."""
     scores = torch.full((len(probabilities), len(tracker.anchors)), 0.01)

@@ -122,7 +122,7 @@ def fit(
     history: list[dict] = []
     step = 0
     if checkpoint.exists():
-        state = _read(checkpoint, settings, device)
+        state = read_checkpoint(checkpoint, settings, device)
         matcher.load_state_dict(state["matcher"])
         optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"].cpu())
@@ -204,7 +204,8 @@ def from_step(epoch: Callable[[np.random.Generator], Iterable], steps: int, seed
         number += 1
 
 
-def _read(path: Path, settings: dict, device: str | torch.device) -> dict:
+def read_checkpoint(path: Path, settings: dict, device: str | torch.device) -> dict:
+    """What a training with these settings has saved; CheckpointError for a broken or another checkpoint."""
     try:
         state = torch.load(path, map_location=device, weights_only=True)
         found = state["settings"]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..dhn.training import _read as read_checkpoint
+from ..dhn.training import read_checkpoint
 from ..files import atomic
 
 _SAVE_EVERY_S = 60.0
