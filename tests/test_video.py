@@ -1,0 +1,220 @@
+"""Films of results: what is drawn where, and files read back by other means."""
+
+import weakref
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from deepmot_lib import mot, video
+from deepmot_lib.plots import identity_color
+from deepmot_lib.trackers.tracking import COLUMNS
+
+GREY = np.full((240, 320, 3), 120, np.uint8)
+ALARM = (255, 32, 48)
+
+
+def table(*rows):
+    """A result from (frame, id, left, top): boxes 40 px wide and 80 px high."""
+    frame, identity, left, top = np.array(rows, dtype=float).reshape(-1, 4).T
+    columns = [frame.astype(int), identity.astype(int), left, top, left + 40, top + 80, np.ones(len(frame))]
+    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+
+
+def near(picture, color, tolerance=8):
+    """Which pixels (bool) are of a colour."""
+    return (np.abs(picture.astype(int) - np.array(color)) <= tolerance).all(axis=-1)
+
+
+def rgb(identity):
+    return [255 * part for part in identity_color(identity)]
+
+
+@pytest.fixture
+def sequence(tmp_path):
+    """12 frames of 320 x 240 at 20 Hz, a slope from black to white."""
+    (tmp_path / "S" / "img1").mkdir(parents=True)
+    slope = np.repeat(np.linspace(0, 255, 320).astype(np.uint8)[None, :, None], 240, 0).repeat(3, 2)
+    for frame in range(1, 13):
+        Image.fromarray(slope).save(tmp_path / "S" / "img1" / f"{frame:06d}.png")
+    (tmp_path / "S" / "seqinfo.ini").write_text("[Sequence]\nframeRate=20\nimExt=.png\n")
+    return mot.Sequence.open(tmp_path / "S")
+
+
+# --- one frame ----------------------------------------------------------------------------------------------
+
+
+def test_a_box_is_outlined_in_its_identitys_colour():
+    before = GREY.copy()
+    drawn = video.draw(GREY, table((1, 7, 100, 90)), table())
+    assert drawn.shape == GREY.shape and drawn.dtype == np.uint8 and np.array_equal(GREY, before)
+    colored = near(drawn, rgb(7))
+    for y, x in [(130, 100), (130, 140), (170, 120), (90, 135)]:  # left, right, bottom, top
+        assert colored[y - 1 : y + 2, x - 1 : x + 2].any(), (y, x)
+    assert np.array_equal(drawn[95:165, 105:135], GREY[95:165, 105:135])  # the person is not covered
+    rows, columns = (drawn != GREY).any(axis=2).nonzero()
+    assert rows.min() > 60 and rows.max() < 180 and columns.min() > 90 and columns.max() < 150
+
+
+def test_a_number_is_written_above():
+    drawn = [video.draw(GREY, table((1, 7, 100, 90)).assign(id=k), table())[70:89] for k in (1, 8, 17)]
+    inked = [near(tag, (0, 0, 0), 60) | near(tag, (255, 255, 255), 60) for tag in drawn]
+    one, eight, seventeen = (int(ink.any(axis=0).sum()) for ink in inked)
+    assert 3 <= one < eight < seventeen  # columns that the digits take
+
+
+def test_a_trail_follows_the_feet():
+    past = table(*[(frame, 7, 10 * frame, 90) for frame in range(1, 11)], (5, 8, 250, 20))
+    drawn = video.draw(GREY, table((11, 7, 110, 90)), past)
+    changed = (drawn != GREY).any(axis=2)
+    assert changed[170, 40:129].all()  # from the oldest foot point, x = 30, to the box
+    assert not changed[:165, :100].any() and not changed[:, :25].any()
+    strength = np.abs(drawn[170].astype(int) - 120).sum(axis=1)
+    assert strength[35] < strength[70] < strength[100]  # old ones are faint
+    assert not changed[:, 240:].any()  # nobody is there any more
+
+
+def test_switched_identities_are_marked():
+    now = table((1, 7, 60, 90), (1, 8, 200, 90))
+    plain, marked = (video.draw(GREY, now, table(), marks) for marks in ((), {8}))
+    assert not near(plain, ALARM).any()
+    ring = near(marked, ALARM)
+    assert ring[:, 180:].sum() > 300 and not ring[:, :150].any()
+    assert np.array_equal(plain[:, :150], marked[:, :150])
+
+
+def test_the_nearest_person_is_drawn_last():
+    now = table((1, 1, 100, 100), (1, 2, 100, 60))
+    for rows in (now, now[::-1]):
+        assert near(video.draw(GREY, rows, table())[120, 99:102], rgb(1)).any()
+
+
+def test_nothing_and_boxes_at_the_edge():
+    assert np.array_equal(video.draw(GREY, table(), table()), GREY)
+    edge = table((1, 7, -20, -30), (1, 8, 310, 200), (1, 9, 500, 500))
+    assert (video.draw(GREY, edge, table())[:20, :20] != 120).any()  # its tag is moved inside
+    assert video.draw(GREY[:4, :5], edge, edge).shape == (4, 5, 3)
+
+
+def test_large_pictures_have_large_numbers():
+    size = []
+    for scale in (2, 6):
+        now = table((1, 8, 100, 90))
+        now[["x1", "y1", "x2", "y2"]] *= scale
+        picture = GREY.repeat(scale, 0).repeat(scale, 1)
+        above = video.draw(picture, now, table())[: 88 * scale]
+        size.append((above != 120).any(axis=(1, 2)).sum())
+    assert size[1] > 2 * size[0]
+
+
+# --- films --------------------------------------------------------------------------------------------------
+
+
+def read(path):
+    """The frames, RGB, and how many there are a second, by another reader than the writer."""
+    film = cv2.VideoCapture(str(path))
+    rate = film.get(cv2.CAP_PROP_FPS)
+    if path.suffix == ".gif":
+        rate = 1000 / Image.open(path).info["duration"]
+    frames = []
+    while (picture := film.read())[0]:
+        frames.append(cv2.cvtColor(picture[1], cv2.COLOR_BGR2RGB))
+    return frames, rate
+
+
+WALK = table(*[(frame, 7, 10 * frame, 90) for frame in range(1, 13)])
+
+
+@pytest.mark.parametrize(("name", "rate", "step", "error"), [("a.mp4", 20, 1, 4), ("a.gif", 10, 2, 4)])
+def test_a_film_shows_what_draw_does(sequence, tmp_path, name, rate, step, error):
+    video.write(tmp_path / "new" / name, sequence, WALK, range(3, 11))
+    frames, measured = read(tmp_path / "new" / name)
+    assert measured == pytest.approx(rate) and len(frames) == 8 / step
+    for number, picture in zip(range(3, 11, step), frames, strict=True):
+        past = WALK[WALK["frame"] < number]
+        expected = video.draw(sequence.image(number), WALK[WALK["frame"] == number], past)
+        other = video.draw(sequence.image(number), WALK[WALK["frame"] == number - 2], past[:0])
+        off = np.abs(picture.astype(int) - expected).mean()
+        assert off < error and off < np.abs(picture.astype(int) - other).mean()
+    assert [file.name for file in (tmp_path / "new").iterdir()] == [name]
+
+
+def test_a_gif_is_narrow_and_a_long_one_small(tmp_path):
+    """60 frames at 25 Hz, of which every second is shown; only one box moves."""
+    (tmp_path / "W" / "img1").mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(0, 255, (60, 80)).astype(np.uint8)
+    for frame in range(1, 61):
+        Image.fromarray(noise).resize((960, 720)).convert("RGB").save(
+            tmp_path / "W" / "img1" / f"{frame:06d}.jpg"
+        )
+    (tmp_path / "W" / "seqinfo.ini").write_text("[Sequence]\nframeRate=25\n")
+    sequence = mot.Sequence.open(tmp_path / "W")
+    walk = table(*[(frame, 3, 4 * frame, 300) for frame in range(1, 61)])
+    for end in (2, 60):
+        video.write(tmp_path / f"{end}.gif", sequence, walk, range(1, end + 1))
+    frames, rate = read(tmp_path / "60.gif")
+    assert len(frames) == 30 and rate == 12.5 and frames[0].shape == (360, 480, 3)
+    one, all_ = ((tmp_path / f"{end}.gif").stat().st_size for end in (2, 60))
+    assert all_ < 4 * one
+    boxed = near(frames[-1], rgb(3), 12).nonzero()
+    assert abs(boxed[1].max() - (59 * 4 + 40) / 2) <= 4  # halved like the picture
+
+
+def test_switches_stay_marked_for_half_a_second(sequence, tmp_path):
+    switches = pd.DataFrame({"frame": [3], "object": [1], "before": [4], "after": [7]})
+    video.write(tmp_path / "a.gif", sequence, WALK[WALK["frame"] < 12], switches=switches)
+    red = [near(picture, ALARM).sum() > 100 for picture in read(tmp_path / "a.gif")[0]]
+    assert red == [False, True, True, True, True, True]  # frames 1, 3, ... 11; 12 frames are 0.6 s
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+def test_one_frame_is_in_memory_at_a_time(sequence, tmp_path, monkeypatch, suffix):
+    draw, drawn, alive = video.draw, [], []
+
+    def watched(*arguments):
+        alive.append(sum(picture() is not None for picture in drawn))
+        picture = draw(*arguments)
+        drawn.append(weakref.ref(picture))
+        return picture
+
+    monkeypatch.setattr(video, "draw", watched)
+    video.write(tmp_path / f"a{suffix}", sequence, WALK)
+    assert len(alive) == {".mp4": 12, ".gif": 6}[suffix] and max(alive) <= 1
+
+
+# --- errors -------------------------------------------------------------------------------------------------
+
+
+def test_other_formats_and_no_frames_are_refused(sequence, tmp_path):
+    with pytest.raises(ValueError, match=r"a\.avi: a film ends in \.mp4 or \.gif"):
+        video.write(tmp_path / "a.avi", sequence, WALK)
+    with pytest.raises(ValueError, match="no frames"):
+        video.write(tmp_path / "a.gif", sequence, WALK, range(3, 3))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+def test_a_film_is_complete_or_not_there(sequence, tmp_path, suffix):
+    (sequence.path / "img1" / "000009.png").unlink()
+    (tmp_path / "films").mkdir()
+    with pytest.raises(FileNotFoundError, match="frame 9 is missing"):
+        video.write(tmp_path / "films" / f"a{suffix}", sequence, WALK)
+    assert not list((tmp_path / "films").iterdir())
+
+
+def test_an_opencv_without_the_encoder(sequence, tmp_path, monkeypatch):
+    class Closed:
+        def __init__(self, *_):
+            pass
+
+        def isOpened(self):
+            return False
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(cv2, "VideoWriter", Closed)
+    with pytest.raises(OSError, match=r"no VP9 video here; a name that ends in \.gif"):
+        video.write(tmp_path / "films" / "a.mp4", sequence, WALK)
+    assert not list((tmp_path / "films").iterdir())
