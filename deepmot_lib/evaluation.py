@@ -36,8 +36,8 @@ COUNTS = ["GT", "MT", "PT", "ML", "FP", "FN", "IDs", "FM"]
 COLUMNS = ["IDF1", "IDP", "IDR", "Rcll", "Prcn", *COUNTS, "MOTA", "MOTP", "HOTA", "DetA", "AssA"]
 OVERALL = "OVERALL"
 DISTRACTORS = (2, 7, 8, 12)  # person on vehicle, static person, distractor, reflection
+MIN_OVERLAP = 0.5 - np.finfo(float).eps  # of a match, with TrackEval's tolerance
 
-_THRESHOLD = 0.5 - np.finfo(float).eps  # smallest overlap of a match, with TrackEval's tolerance
 _BOX = ["x1", "y1", "x2", "y2"]
 _NEEDED = ["frame", "id", *_BOX]
 _CLEAR = CLEAR({"THRESHOLD": 0.5, "PRINT_CONFIG": False})
@@ -99,17 +99,39 @@ def count(gt: pd.DataFrame, results: pd.DataFrame, protocol: str = "motchallenge
     of the rows does not matter. Raises ValueError on an unknown protocol, a missing column, a coordinate that
     is not finite, and an id that comes twice in a frame.
     """
-    _check_protocol(protocol)
-    gt, results = _checked(gt, "ground truth"), _checked(results, "results")
-    if protocol == "motchallenge":
-        gt, results = _drop_distractors(gt, results)
-    elif "conf" in gt:
-        gt = gt[gt["conf"] != 0]
+    gt, results = prepare(gt, results, protocol)
     data = _trackeval_data(gt, results)
     hota = _HOTA.eval_sequence(data)
     if protocol == "plain" and len(gt) and len(results):
         return Counts(protocol, *_motmetrics_counts(data), hota)
     return Counts(protocol, _CLEAR.eval_sequence(data), _IDENTITY.eval_sequence(data), hota)
+
+
+def prepare(gt: pd.DataFrame, results: pd.DataFrame, protocol: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The ground truth and the results that count under a protocol, sorted by frame and id.
+
+    Arguments and errors are those of ``count``.
+    """
+    _check_protocol(protocol)
+    gt, results = _checked(gt, "ground truth"), _checked(results, "results")
+    if protocol == "motchallenge":
+        return _drop_distractors(gt, results)
+    return (gt[gt["conf"] != 0] if "conf" in gt else gt), results
+
+
+def frames(gt: pd.DataFrame, results: pd.DataFrame) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    """Each frame with any box: its rows in the two sorted tables, and their overlaps (objects, results)."""
+    columns = [table["frame"].to_numpy() for table in (gt, results)]
+    numbers = np.union1d(*columns)
+    starts, ends = (
+        [np.searchsorted(column, numbers, side) for column in columns] for side in ("left", "right")
+    )
+    gt_boxes, result_boxes = (table[_BOX].to_numpy(float) for table in (gt, results))
+    for a, b, c, d in zip(starts[0], ends[0], starts[1], ends[1], strict=True):
+        overlap = MotChallenge2DBox._calculate_box_ious(
+            gt_boxes[a:b], result_boxes[c:d], box_format="x0y0x1y1"
+        )
+        yield slice(a, b), slice(c, d), overlap
 
 
 def summarize(counts: Mapping[str, Counts]) -> pd.DataFrame:
@@ -216,21 +238,6 @@ def _checked(boxes: pd.DataFrame, what: str) -> pd.DataFrame:
     return boxes
 
 
-def _frames(gt: pd.DataFrame, results: pd.DataFrame) -> Iterator[tuple[slice, slice, np.ndarray]]:
-    """Each frame with any box: its rows in the two sorted tables, and their overlaps (objects, results)."""
-    columns = [table["frame"].to_numpy() for table in (gt, results)]
-    numbers = np.union1d(*columns)
-    starts, ends = (
-        [np.searchsorted(column, numbers, side) for column in columns] for side in ("left", "right")
-    )
-    gt_boxes, result_boxes = (table[_BOX].to_numpy(float) for table in (gt, results))
-    for a, b, c, d in zip(starts[0], ends[0], starts[1], ends[1], strict=True):
-        overlap = MotChallenge2DBox._calculate_box_ious(
-            gt_boxes[a:b], result_boxes[c:d], box_format="x0y0x1y1"
-        )
-        yield slice(a, b), slice(c, d), overlap
-
-
 def _drop_distractors(gt: pd.DataFrame, results: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The official preprocessing. In each frame results are assigned to the ground truth of every class and
     flag (greatest overlap, at least 0.5); those assigned to a distractor go. Then goes all ground truth other
@@ -239,10 +246,10 @@ def _drop_distractors(gt: pd.DataFrame, results: pd.DataFrame) -> tuple[pd.DataF
     flag = gt["conf"].to_numpy() if "conf" in gt else np.ones(len(gt))
     distractor = np.isin(cls, DISTRACTORS)
     drop = np.zeros(len(results), dtype=bool)
-    for objects, found, overlap in _frames(gt, results):
+    for objects, found, overlap in frames(gt, results):
         if not overlap.size or not distractor[objects].any():
             continue
-        overlap = np.where(overlap < _THRESHOLD, 0.0, overlap)
+        overlap = np.where(overlap < MIN_OVERLAP, 0.0, overlap)
         rows, columns = linear_sum_assignment(overlap, maximize=True)
         drop[found.start + columns[(overlap[rows, columns] > 0) & distractor[objects][rows]]] = True
     return gt[(flag != 0) & (cls == PEDESTRIAN)], results[~drop]
@@ -253,12 +260,12 @@ def _trackeval_data(gt: pd.DataFrame, results: pd.DataFrame) -> dict:
     no measure and are left out."""
     gt_names, gt_ids = np.unique(gt["id"].to_numpy(), return_inverse=True)
     names, ids = np.unique(results["id"].to_numpy(), return_inverse=True)
-    frames = list(_frames(gt, results))
+    listed = list(frames(gt, results))
     return {
-        "gt_ids": [gt_ids[objects] for objects, _, _ in frames],
-        "tracker_ids": [ids[found] for _, found, _ in frames],
-        "similarity_scores": [overlap for _, _, overlap in frames],
-        "num_timesteps": len(frames),
+        "gt_ids": [gt_ids[objects] for objects, _, _ in listed],
+        "tracker_ids": [ids[found] for _, found, _ in listed],
+        "similarity_scores": [overlap for _, _, overlap in listed],
+        "num_timesteps": len(listed),
         "num_gt_ids": len(gt_names),
         "num_tracker_ids": len(names),
         "num_gt_dets": len(gt),
@@ -286,9 +293,9 @@ def _motmetrics_counts(data: dict) -> tuple[dict, dict]:
     measures = [*_CLEAR_NAMES, *_IDENTITY_NAMES, "motp"]
     # Which solver motmetrics takes otherwise depends on what else is installed.
     with motmetrics.lap.set_default_solver("scipy"):
-        frames = zip(data["gt_ids"], data["tracker_ids"], data["similarity_scores"], strict=True)
-        for number, (gt_ids, ids, overlap) in enumerate(frames):
-            distance = np.where(overlap < _THRESHOLD, np.nan, 1.0 - overlap)
+        listed = zip(data["gt_ids"], data["tracker_ids"], data["similarity_scores"], strict=True)
+        for number, (gt_ids, ids, overlap) in enumerate(listed):
+            distance = np.where(overlap < MIN_OVERLAP, np.nan, 1.0 - overlap)
             accumulator.update(gt_ids, ids, distance, frameid=number)
         counted = motmetrics.metrics.create().compute(accumulator, metrics=measures, return_dataframe=False)
     clear = {name: int(counted[key]) for key, name in _CLEAR_NAMES.items()}
