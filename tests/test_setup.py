@@ -131,7 +131,7 @@ def third_party(folder: str) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("deepmot_lib", ["notebooks"]),
+        ("deepmot_lib", ["notebooks", "peers"]),
         ("benchmarks", []),
         ("tests", ["notebooks", "test"]),
     ],
