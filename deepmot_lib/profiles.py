@@ -8,9 +8,18 @@ A).
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+
+from .schedules import (
+    DetectorSchedule,
+    DHNSchedule,
+    PairSchedule,
+    PriceSchedule,
+    ReIDSchedule,
+    TrackerSchedule,
+)
 
 
 @dataclass(frozen=True)
@@ -22,66 +31,6 @@ class EmbeddedData:
     frames: int
     image_size: tuple[int, int]
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class DHNSchedule:
-    """How a Deep Hungarian Net is trained (Appendix A.1).
-
-    ``steps`` are optimiser steps (the paper: 20 epochs over 114,483 pairs in batches of about ten); ``batch``
-    is the largest number of equal-shape matrices in one step. ``cost_cap`` draws a matrix of more entries
-    than this with probability ``cost_cap / entries`` instead of 1, which makes all sizes cost alike; None
-    draws all alike, as the paper does. ``test_pairs`` evaluates on that many test pairs, drawn with a fixed
-    seed; None on all.
-    """
-
-    steps: int
-    batch: int = 10
-    learning_rate: float = 3e-4
-    decay: float = 0.95
-    decay_every: int = 20_000
-    cost_cap: int | None = None
-    test_pairs: int | None = None
-    hidden_size: int = 256
-
-    def options(self, variant: str) -> dict:
-        """What ``dhn.create`` takes for that network: the recurrent ones have a hidden size."""
-        return {"hidden_size": self.hidden_size} if variant.endswith(("gru", "lstm")) else {}
-
-    def describe(self) -> str:
-        """The schedule in a line, for a table's provenance."""
-        drawn = "drawn alike" if self.cost_cap is None else f"above {self.cost_cap} entries more rarely"
-        return (
-            f"{self.steps:,} steps of at most {self.batch} matrices ({drawn}), "
-            f"RMSprop {self.learning_rate:g} times {self.decay:g} each {self.decay_every:,}, "
-            f"hidden size {self.hidden_size}"
-        )
-
-
-@dataclass(frozen=True)
-class PriceSchedule:
-    """How the price network of ``min_sum`` is trained, a matcher beyond the paper: AdamW, a cosine decay.
-
-    A step takes at most ``entries`` entries of matrices of one shape. In the last ``through`` of the steps
-    the loss also looks through up to ``rounds`` rounds, with weight ``through_weight``. ``uniform`` is the
-    number of uniform random matrices mixed in, as a share of the pairs.
-    """
-
-    steps: int = 12_000
-    entries: int = 40_000
-    learning_rate: float = 4e-3
-    through: float = 0.4
-    through_weight: float = 0.3
-    rounds: int = 10
-    uniform: float = 0.15
-
-    def describe(self) -> str:
-        """The schedule in a line, for a table's provenance."""
-        return (
-            f"{self.steps:,} steps of at most {self.entries:,} entries, AdamW {self.learning_rate:g} with "
-            f"cosine decay, {self.uniform:.0%} uniform random matrices mixed in, through the rounds in the "
-            f"last {self.through:.0%}"
-        )
 
 
 class DHNRun(NamedTuple):
@@ -98,21 +47,83 @@ def _runs(pairs: str, **seeds: int) -> tuple[DHNRun, ...]:
     return tuple(DHNRun(names.get(name, name), pairs, seed) for name in seeds for seed in range(seeds[name]))
 
 
+class TrackerRun(NamedTuple):
+    """One tracker of Tables 1 to 3, trained with one seed.
+
+    ``loss`` is "vanilla" (not trained further) or one of ``trackers.training.LOSSES``; ``matcher`` the
+    network between D and the loss, "none" where the loss takes none. ``reid`` tells who recognises people:
+    "none", "external" (a network beside the tracker), or the tracker's own ReID head, which learns by the
+    appearance in D ("distance", Sec. 4.1) or by switches of its own ("separate", the released code).
+    """
+
+    tracker: str
+    loss: str
+    reid: str = "none"
+    matcher: str = "none"
+    seed: int = 0
+
+    @property
+    def has_head(self) -> bool:
+        return self.reid in ("distance", "separate")
+
+
+@dataclass(frozen=True)
+class TrackerSettings:
+    """How the trackers are made and trained: ``options`` are those of each tracker's class, ``runs`` the
+    trainings behind Tables 1 to 3.
+
+    ``keep_features`` keeps what the frozen backbone has seen on disk, some megabytes a frame.
+    """
+
+    options: dict[str, dict]
+    detector: DetectorSchedule
+    pairs: PairSchedule
+    reid: ReIDSchedule
+    training: TrackerSchedule
+    runs: tuple[TrackerRun, ...]
+    keep_features: bool = True
+
+
+#: The loss of Eq. 9 and the matcher that Tables 1 to 3 take: the paper's.
+DEEPMOT, DHN = "dMOTA+dMOTP", "seq_gru"
+
+
+def _tracker_runs(seeds: int, losses: tuple[str, ...], matchers: tuple[str, ...]) -> tuple[TrackerRun, ...]:
+    """Tables 1 to 3 with so many seeds: of Table 2 these ``losses`` besides Eq. 9 and smooth L1, and Eq. 9 with
+    these ``matchers`` in place of the DHN."""
+    rows = [("tracktor", "smooth_l1", "none", "none"), ("tracktor", "smooth_l1", "external", "none")]
+    rows += [("tracktor", DEEPMOT, reid, DHN) for reid in ("none", "external", "distance", "separate")]
+    rows += [("tracktor", loss, "distance", DHN) for loss in losses]
+    rows += [("tracktor", DEEPMOT, "distance", matcher) for matcher in matchers]
+    for tracker in ("goturn", "siamrpn"):
+        rows += [(tracker, "smooth_l1", "none", "none"), (tracker, DEEPMOT, "none", DHN)]
+    vanilla = [("tracktor", "vanilla", reid) for reid in ("none", "external")]
+    vanilla += [(tracker, "vanilla", "none") for tracker in ("goturn", "siamrpn")]
+    return tuple(TrackerRun(*row) for row in vanilla) + tuple(
+        TrackerRun(*row, seed) for row in rows for seed in range(seeds)
+    )
+
+
+_TABLE2 = ("dMOTP", "dMOTA", "dMOTA+dMOTP-IDS")
+
+
 @dataclass(frozen=True)
 class Profile:
     """One way to run the whole workflow; ``evidence`` tells whether its numbers may be quoted.
 
     ``dhn_runs`` are the trainings behind Tables 5 and 6. Fig. 8 takes ten uniform matrices of each of
     ``fig8_sizes``; ``speed_sizes`` are the numbers of objects at which the matchers are timed.
+    ``trackers`` is what stands behind Tables 1 to 3.
     """
 
     name: str
     embedded: EmbeddedData
     dhn: DHNSchedule
     dhn_runs: tuple[DHNRun, ...]
+    trackers: TrackerSettings
     real_data: bool
     evidence: bool
-    prices: PriceSchedule = PriceSchedule()
+    prices: PriceSchedule = field(default_factory=PriceSchedule)
     fig8_sizes: tuple[int, ...] = (2, 3, 5, 10, 20, 30, 50, 75, 100, 150, 300)
     speed_sizes: tuple[int, ...] = (10, 50, 100, 300)
 
@@ -127,6 +138,18 @@ PROFILES = {
         embedded=EmbeddedData(sequences=3, frames=40, image_size=(240, 320)),
         dhn=DHNSchedule(steps=200, hidden_size=32, cost_cap=40, test_pairs=200, learning_rate=1e-3),
         dhn_runs=_runs("eq3", seq_gru=2, seq_lstm=1, paral_gru=1, paral_lstm=1, conv=1, min_sum=2),
+        trackers=TrackerSettings(
+            options={
+                "tracktor": {"backbone": "tiny", "side": 240},
+                "goturn": {"size": 64, "widths": (16, 24, 32, 32, 16), "hidden": 64},
+                "siamrpn": {"widths": (8, 16, 24)},
+            },
+            detector=DetectorSchedule(steps=150, learning_rate=3e-3),
+            pairs=PairSchedule(steps=60),
+            reid=ReIDSchedule(steps=20, pictures=3, people=6),
+            training=TrackerSchedule(steps=12, reid_steps=4, reid_frames=4, validations=1),
+            runs=_tracker_runs(1, (), ()),
+        ),
         real_data=False,
         evidence=False,
         prices=PriceSchedule(steps=100),
@@ -147,6 +170,14 @@ PROFILES = {
         ),
         dhn_runs=_runs("released", seq_gru=1, seq_lstm=1, paral_gru=1, paral_lstm=1, conv=1, min_sum=3)
         + _runs("eq3", seq_gru=1, min_sum=1),
+        trackers=TrackerSettings(
+            options={"tracktor": {"backbone": "mobilenet_v2", "side": 360}, "goturn": {}, "siamrpn": {}},
+            detector=DetectorSchedule(steps=1_500),
+            pairs=PairSchedule(steps=2_000),
+            reid=ReIDSchedule(steps=800),
+            training=TrackerSchedule(steps=800, reid_steps=200),
+            runs=_tracker_runs(3, _TABLE2, ("min_sum", "sinkhorn", "hungarian")),
+        ),
         real_data=True,
         evidence=True,
     ),
@@ -156,6 +187,25 @@ PROFILES = {
         dhn=DHNSchedule(steps=20 * 114_483 // 10),
         dhn_runs=_runs("released", seq_gru=3, seq_lstm=3, paral_gru=3, paral_lstm=3, conv=3, min_sum=3)
         + _runs("eq3", seq_gru=1, min_sum=1),
+        trackers=TrackerSettings(
+            options={
+                "tracktor": {"backbone": "resnet50", "side": 800},
+                "goturn": {"size": 227, "widths": (96, 256, 384, 384, 256), "hidden": 4096},
+                "siamrpn": {
+                    "template": 127,
+                    "search": 255,
+                    "kernels": (11, 5, 3, 3, 3),
+                    "widths": (96, 256, 384, 384, 256),
+                },
+            },
+            detector=DetectorSchedule(steps=36_000),
+            pairs=PairSchedule(steps=50_000),
+            reid=ReIDSchedule(steps=20_000),
+            # 18 epochs over 2,664 frames of three detectors' folders; of SOTs 15.
+            training=TrackerSchedule(steps=18 * 2_664, reid_steps=18 * 2_664 // 9, validations=18),
+            runs=_tracker_runs(3, _TABLE2, ("min_sum", "sinkhorn", "hungarian")),
+            keep_features=False,
+        ),
         real_data=True,
         evidence=True,
         fig8_sizes=tuple(range(2, 301)),

@@ -12,7 +12,7 @@ from torch import nn
 
 from deepmot_lib import dhn, pairs
 from deepmot_lib.dhn import recurrent, scoring, training
-from deepmot_lib.profiles import DHNSchedule
+from deepmot_lib.schedules import DHNSchedule
 
 from .test_pairs import random_pairs
 

@@ -101,3 +101,39 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
     assert 8 <= top <= 11 and 0.095 < rates[top] <= 0.1
     assert rates[:top] == sorted(rates[:top]) and rates[top:] == sorted(rates[top:], reverse=True)
     assert rates[0] < 0.01 and rates[-1] < 1e-4
+
+
+def test_the_weights_that_validated_best_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("deepmot_lib.trackers.fitting._SAVE_EVERY_S", 0.0)
+    seen = []
+
+    def asked(network, scores):
+        def validate():
+            assert not network.training and not torch.is_grad_enabled()
+            seen.append(network.weight.detach().clone())
+            return scores[len(seen) - 1]
+
+        return {"validate": validate, "validations": 4}
+
+    network = line()
+    history = fitting(network, **asked(network, [0.1, 0.7, 0.7, 0.2])).run(network, tmp_path / "a.pt")
+    assert history.dropna()["step"].tolist() == [50, 100, 150, 200]
+    assert history["validation"].dropna().tolist() == [0.1, 0.7, 0.7, 0.2]
+    assert torch.equal(network.weight, seen[1]) and not torch.equal(network.weight, seen[3])
+    again = line()
+    fitting(again, stop_at=0).run(again, tmp_path / "a.pt")
+    assert torch.equal(again.weight, seen[1]), "a finished training returns its best weights too"
+
+
+def test_a_killed_training_remembers_its_best_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr("deepmot_lib.trackers.fitting._SAVE_EVERY_S", 0.0)
+    killed, resumed, whole = line(), line(), line()
+
+    def scored(network, **changes):
+        return fitting(network, validate=lambda: -float(network.weight.norm()), validations=4, **changes)
+
+    with pytest.raises(KeyboardInterrupt):
+        scored(killed, stop_at=120).run(killed, tmp_path / "killed.pt")
+    expected = scored(whole).run(whole, tmp_path / "whole.pt")
+    assert scored(resumed).run(resumed, tmp_path / "killed.pt").equals(expected)
+    assert torch.equal(resumed.weight, whole.weight)

@@ -16,7 +16,7 @@ from deepmot_lib import dhn, pairs
 from deepmot_lib.assignment import discretize, optimal_assignment
 from deepmot_lib.dhn import price_training, scoring, training
 from deepmot_lib.dhn.min_sum import BENEFIT, gains
-from deepmot_lib.profiles import PriceSchedule
+from deepmot_lib.schedules import PriceSchedule
 
 from .test_pairs import random_pairs
 

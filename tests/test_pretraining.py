@@ -11,10 +11,11 @@ from PIL import Image
 from deepmot_lib import mot, synthetic
 from deepmot_lib.dhn.training import CheckpointError
 from deepmot_lib.distance import jaccard_distance
+from deepmot_lib.schedules import PairSchedule
 from deepmot_lib.trackers import fitting, pretraining
 from deepmot_lib.trackers.goturn import GOTURN
 from deepmot_lib.trackers.management import MOT_BY_SOT
-from deepmot_lib.trackers.pretraining import Pairs, PairSchedule, pair_loss, pretrain
+from deepmot_lib.trackers.pretraining import Pairs, pair_loss, pretrain
 from deepmot_lib.trackers.siamrpn import SiamRPN
 from deepmot_lib.trackers.tracking import to_tensor, track
 

@@ -10,8 +10,9 @@ from PIL import Image
 
 from deepmot_lib import mot, synthetic
 from deepmot_lib.distance import appearance_distance
+from deepmot_lib.schedules import ReIDSchedule
 from deepmot_lib.trackers import reid
-from deepmot_lib.trackers.reid import Album, Embedder, ReIDSchedule, triplet_loss
+from deepmot_lib.trackers.reid import Album, Embedder, triplet_loss
 
 
 @pytest.fixture(scope="module")

@@ -101,14 +101,14 @@ def test_the_gradient_reaches_heads_and_backbone(tracktor, image):
         "detector.backbone.body.0.0.weight",
     ):
         assert name in reached
-    assert {id(p) for p in tracktor.heads()} <= {id(p) for p in tracktor.parameters()}
+    assert {id(p) for p in tracktor.trained()} <= {id(p) for p in tracktor.parameters()}
     assert not any(name.startswith("detector.rpn") for name in reached)
 
 
 def test_a_step_on_the_heads_alone_moves_tracks_to_where_they_should_be(image):
     torch.manual_seed(0)
     tracktor = Tracktor("tiny", side=96)
-    optimizer = torch.optim.Adam(tracktor.heads(), lr=1e-3)
+    optimizer = torch.optim.Adam(tracktor.trained(), lr=1e-3)
     with torch.no_grad():
         seen = tracktor.see(image)
     target = BOXES + torch.tensor([3.0, -2, 4, -1])

@@ -8,9 +8,9 @@ from PIL import Image
 from torchvision.ops import box_iou
 
 from deepmot_lib import mot, synthetic
+from deepmot_lib.schedules import DetectorSchedule
 from deepmot_lib.trackers import vanilla
 from deepmot_lib.trackers.tracktor import Tracktor
-from deepmot_lib.trackers.vanilla import DetectorSchedule
 
 
 @pytest.fixture(scope="module")

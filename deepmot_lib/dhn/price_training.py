@@ -21,7 +21,7 @@ from torch.nn.functional import smooth_l1_loss, softplus
 
 from ..assignment import optimal_assignment
 from ..pairs import GATED, Pairs, batches, concatenate, from_matrices
-from ..profiles import PriceSchedule
+from ..schedules import PriceSchedule
 from .min_sum import BENEFIT, MinSum, gains, min_sum
 from .network import Matcher
 from .training import Recipe, fit, from_step

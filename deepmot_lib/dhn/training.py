@@ -21,7 +21,7 @@ from tqdm import tqdm
 from ..assignment import discretize, weighted_accuracy
 from ..files import atomic
 from ..pairs import Pairs, batches
-from ..profiles import DHNSchedule
+from ..schedules import DHNSchedule
 from .network import Matcher
 
 _SAVE_EVERY_S = 60.0

@@ -30,6 +30,9 @@ class Fit:
     lists. ``loss`` takes a step (from 0) to the parts of its loss, by name; what it draws comes from torch's
     global generator, which is seeded anew for each step by ``seed``, or from a generator seeded by the step,
     so that a resumed training sees what the uninterrupted one does. ``rate`` is the learning rate at a step.
+
+    ``validate`` (up is better; the network is in evaluation mode) is asked ``validations`` times, spread over
+    the steps, the last time at their end; the network then ends with the weights that it liked best.
     """
 
     name: str
@@ -40,29 +43,33 @@ class Fit:
     rate: Callable[[int], float]
     loss: Callable[[int], dict[str, Tensor]]
     largest_gradient: float | None = None  # the norm that a step's gradient is clipped to
+    validate: Callable[[], float] | None = None
+    validations: int = 1
 
     def run(self, network: nn.Module, checkpoint: str | Path) -> pd.DataFrame:
         """Trains ``network`` in place from ``checkpoint`` on, which is written each minute and at the end.
 
         Returns the history, about a hundred rows: ``step``, the mean ``loss`` and that of each of its parts
-        since the row before, ``learning_rate``. A finished training returns at once. Raises
-        ``dhn.training.CheckpointError`` for a checkpoint that is broken or of another training,
-        FloatingPointError on a non-finite loss (the checkpoint then still holds the last finite state).
+        since the row before, ``learning_rate``, and ``validation`` where it was asked. A finished training
+        returns at once. Raises ``dhn.training.CheckpointError`` for a checkpoint that is broken or of another
+        training, FloatingPointError on a non-finite loss (the checkpoint then still holds the last finite
+        state).
         """
         checkpoint = Path(checkpoint)
         settings = {"name": self.name, "seed": self.seed, "steps": self.steps, **self.settings}
         history: list[dict] = []
         start = 0
+        best: dict | None = None
         if checkpoint.exists():
             state = read_checkpoint(checkpoint, settings, next(network.parameters()).device)
             network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
-            history, start = state["history"], state["step"]
+            history, start, best = state["history"], state["step"], state.get("best")
 
         def save() -> None:
             state = {"settings": settings, "network": network.state_dict(), "history": history, "step": done}
             with atomic(checkpoint) as temporary:
-                torch.save({**state, "optimizer": self.optimizer.state_dict()}, temporary)
+                torch.save({**state, "best": best, "optimizer": self.optimizer.state_dict()}, temporary)
 
         interval = max(1, self.steps // _HISTORY_POINTS)
         recent: list[dict[str, Tensor]] = []
@@ -86,11 +93,33 @@ class Fit:
                     history.append({"step": done, "loss": total, **row, "learning_rate": self.rate(step)})
                     bar.set_postfix(loss=f"{total:.3g}")
                     recent.clear()
-                    if done == self.steps or time.monotonic() - saved > _SAVE_EVERY_S:
+                    due = self._is_validated(done, interval)
+                    if due:
+                        score = history[-1]["validation"] = self._validation(network)
+                        if best is None or score > best["score"]:
+                            weights = {name: value.clone() for name, value in network.state_dict().items()}
+                            best = {"score": score, "step": done, "network": weights}
+                    if due or done == self.steps or time.monotonic() - saved > _SAVE_EVERY_S:
                         save()
                         saved = time.monotonic()
+        if best is not None:
+            network.load_state_dict(best["network"])
         network.eval()
         return pd.DataFrame(history)
+
+    def _is_validated(self, done: int, interval: int) -> bool:
+        """Whether a validation falls between this row and the one before."""
+        before = (done - 1) // interval * interval
+        return self.validate is not None and (
+            done * self.validations // self.steps > before * self.validations // self.steps
+        )
+
+    @torch.no_grad()
+    def _validation(self, network: nn.Module) -> float:
+        network.eval()
+        score = float(self.validate())
+        network.train()
+        return score
 
     def _step(self, network: nn.Module, step: int) -> dict[str, Tensor]:
         """One step of the optimiser; returns the parts of its loss."""

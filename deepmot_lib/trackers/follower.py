@@ -7,6 +7,7 @@ interface alone.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -30,6 +31,12 @@ class Follower(nn.Module, ABC):
 
     #: The name in tables and on the command line: tracktor, goturn, siamrpn.
     name: str
+    #: What makes the same network again, in plain data.
+    options: dict
+
+    def trained(self) -> Iterator[nn.Parameter]:
+        """The parameters that the loss of a clip reaches: by default all."""
+        return self.parameters()
 
     @abstractmethod
     def see(self, image: Tensor) -> Any:

@@ -8,7 +8,7 @@ downloaded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from .. import mot
+from ..schedules import PairSchedule
 from .crops import to_crop
 from .fitting import Fit, warm_cosine
 from .goturn import GOTURN
@@ -30,32 +31,6 @@ _COORDINATES = ["x1", "y1", "x2", "y2"]
 _BOXES = ["id", "visibility", *_COORDINATES]
 #: Perturbations beyond A.2's, for fast people and loose detections.
 _LARGE = {"scales": (0.7, 1.4), "largest_offset": 0.5}
-
-
-@dataclass(frozen=True)
-class PairSchedule:
-    """How a single-object tracker is pre-trained.
-
-    ``steps`` optimiser steps (Adam, ``learning_rate`` reached after a twentieth of them, then falling to
-    zero on a cosine) of ``frames`` pairs of frames, at most ``apart`` frames from each other, with at most
-    ``tracks`` people of each pair. ``min_visibility`` (in [0, 1]) is that from which a person can be found;
-    ``negatives`` the share of people who are searched where they are not.
-    """
-
-    steps: int
-    frames: int = 4
-    tracks: int = 8
-    apart: int = 5
-    learning_rate: float = 1e-3
-    min_visibility: float = 0.25
-    negatives: float = 0.15
-
-    def describe(self) -> str:
-        """The schedule in a line, for a table's provenance."""
-        return (
-            f"{self.steps:,} steps of {self.frames} pairs of frames at most {self.apart} apart, Adam "
-            f"{self.learning_rate:g} with cosine decay, {self.negatives:.0%} negatives"
-        )
 
 
 class Pair(NamedTuple):

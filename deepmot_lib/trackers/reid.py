@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from torchvision.ops import roi_align
 
 from .. import mot
 from ..distance import appearance_distance
+from ..schedules import ReIDSchedule
 from .fitting import Fit, warm_cosine
 from .tracking import to_tensor
 
@@ -84,29 +84,6 @@ def triplet_loss(embeddings: Tensor, identities: Tensor) -> Tensor:
     farthest = distance.masked_fill(~other_self, -1.0).amax(1)
     nearest = distance.masked_fill(same, 2.0).amin(1)
     return softplus(_SHARPNESS * (farthest - nearest)[anchors]).mean()
-
-
-@dataclass(frozen=True)
-class ReIDSchedule:
-    """How the embedding is trained: ``steps`` of Adam, each on ``people`` and ``pictures`` of each of them.
-
-    Of each person at most ``gathered`` pictures are kept, spread over time, in which they are at least
-    ``min_visibility`` visible.
-    """
-
-    steps: int
-    people: int = 12
-    pictures: int = 4
-    learning_rate: float = 1e-3
-    min_visibility: float = 0.3
-    gathered: int = 40
-
-    def describe(self) -> str:
-        """The schedule in a line, for a table's provenance."""
-        return (
-            f"{self.steps:,} steps of {self.people} people with {self.pictures} pictures each, Adam "
-            f"{self.learning_rate:g} with warm-up and cosine decay, batch-hard triplets"
-        )
 
 
 class Album(NamedTuple):

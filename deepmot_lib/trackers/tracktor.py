@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.transform import resize_boxes
 
 from . import backbones
+from .features import FeatureStore
 from .follower import Followed, Follower
 
 REID_UNITS = 128
@@ -33,7 +35,7 @@ class Tracktor(Follower):
     ``backbones.detector``.
 
     ``detector`` is torchvision's FasterRCNN, trained as such (``vanilla``); ``options`` make the same network
-    again.
+    again. ``store``, None unless ``keep_features`` was called, keeps what the backbone has seen.
     """
 
     name = "tracktor"
@@ -46,17 +48,23 @@ class Tracktor(Follower):
         self.detector = backbones.detector(backbone, side, pretrained)
         features = self.detector.roi_heads.box_predictor.cls_score.in_features
         self.reid = nn.Linear(features, REID_UNITS) if reid else None
+        self.store: FeatureStore | None = None
 
-    def heads(self) -> Iterator[nn.Parameter]:
+    def keep_features(self, folder: str | Path) -> None:
+        """From now on a frame that has been seen is read from ``folder``. Only for a backbone that is no
+        longer trained."""
+        self.store = FeatureStore(folder, self.detector.backbone, self.options["side"])
+
+    def trained(self) -> Iterator[nn.Parameter]:
         """The parameters that the paper trains: of the box head and the ReID head (Appendix A.2)."""
         yield from self.detector.roi_heads.parameters()
         if self.reid is not None:
             yield from self.reid.parameters()
 
     def see(self, image: Tensor) -> Seen:
-        images, _ = self.detector.transform([image])
-        features = self.detector.backbone(images.tensors)
-        return Seen(features, images.image_sizes[0], tuple(image.shape[-2:]))
+        if self.store is None:
+            return self._seen(image)
+        return Seen(*self.store.get(image, self._seen))
 
     def remember(self, seen: Seen, boxes: Tensor) -> Tensor:
         """The embeddings of the boxes, (K, 128), or (K, 0) without a ReID head."""
@@ -82,6 +90,11 @@ class Tracktor(Follower):
             logits.softmax(-1)[:, backbones.PERSON],
             None if self.reid is None else self.reid(features),
         )
+
+    def _seen(self, image: Tensor) -> Seen:
+        images, _ = self.detector.transform([image])
+        features = dict(self.detector.backbone(images.tensors))
+        return Seen(features, images.image_sizes[0], tuple(image.shape[-2:]))
 
     def _look(self, seen: Seen, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """The boxes in the resized image, and the box head's features (K, F) there."""

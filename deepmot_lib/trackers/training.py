@@ -49,6 +49,9 @@ class Labelled(NamedTuple):
     def image_size(self) -> tuple[int, int]:
         return tuple(self.image.shape[-2:])
 
+    def to(self, device: str | torch.device) -> Labelled:
+        return Labelled(self.image.to(device), self.boxes.to(device), self.ids)
+
 
 class Clips:
     """Clips of ``length`` consecutive frames of one part of the sequences, each frame with people in it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,34 +14,13 @@ from torch import Tensor
 from torchvision.ops import clip_boxes_to_image, remove_small_boxes
 
 from .. import mot
+from ..schedules import DetectorSchedule
 from .backbones import PERSON
 from .fitting import Fit, warm_cosine
 from .tracking import to_tensor
 from .tracktor import Tracktor
 
 _BOX = ["x1", "y1", "x2", "y2"]
-
-
-@dataclass(frozen=True)
-class DetectorSchedule:
-    """How the detector is trained: ``steps`` of AdamW on ``images`` frames each, a warm-up and a cosine
-    decay.
-
-    ``min_visibility``, in [0, 1], is that from which a person is to be found.
-    """
-
-    steps: int
-    images: int = 2
-    learning_rate: float = 3e-4
-    weight_decay: float = 1e-4
-    min_visibility: float = 0.25
-
-    def describe(self) -> str:
-        """The schedule in a line, for a table's provenance."""
-        return (
-            f"{self.steps:,} steps of {self.images} images, AdamW {self.learning_rate:g} with warm-up and "
-            f"cosine decay, people at least {self.min_visibility:.0%} visible"
-        )
 
 
 class Labelled(NamedTuple):
