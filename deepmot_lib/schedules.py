@@ -143,8 +143,9 @@ class ReIDSchedule:
 class TrackerSchedule:
     """How a tracker is trained for the measure it is judged by, or by smooth L1 (Sec. 4.3, Appendix A.2).
 
-    ``steps`` of Adam at ``learning_rate``, each on one clip of two frames (the paper: 15 to 18 epochs); with
-    a ReID head ``reid_steps``, each on a clip of ``reid_frames``. ``scale`` is that of the loss's softmaxes
+    ``steps`` of Adam, each on one clip of two frames (the paper: 15 to 18 epochs); with a ReID head
+    ``reid_steps``, each on a clip of ``reid_frames``. The paper's ``learning_rate`` falls on a cosine here:
+    of so few steps the last ones else decide by chance. ``scale`` is that of the loss's softmaxes
     (``loss.DeepMOTLoss``), and people at least ``min_visibility`` (in [0, 1]) visible count. ``validations``
     are spread over the steps; the best weights are kept.
     """
@@ -165,6 +166,6 @@ class TrackerSchedule:
         """The schedule in a line, for a table's provenance."""
         steps, frames = self.clip(head)
         return (
-            f"{steps:,} clips of {frames} frames, Adam {self.learning_rate:g}, softmax scale {self.scale:g}, "
-            f"best of {self.validations} validations on the third quarters"
+            f"{steps:,} clips of {frames} frames, Adam {self.learning_rate:g} with cosine decay, "
+            f"softmax scale {self.scale:g}, best of {self.validations} validations on the third quarters"
         )

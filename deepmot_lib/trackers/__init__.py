@@ -1,4 +1,4 @@
-"""Trackers that can be trained for the measure they are judged by: Tracktor, GOTURN and SiamRPN (Sec. 5.2)."""
+"""Trackers that can be trained for the measure they are judged by: Tracktor, GOTURN, SiamRPN (Sec. 5.2)."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from .. import mot
 from ..files import atomic
 from ..loss import DeepMOTLoss
 from ..schedules import TrackerSchedule
-from .fitting import Fit
+from .fitting import Fit, warm_cosine
 from .follower import Follower
 from .training import Clips, Matcher, clip_loss
 
@@ -40,8 +40,8 @@ def train(
 
     ``objective``, ``matcher`` (None for "smooth_l1") and ``reid`` are those of ``training.clip_loss``,
     ``validate`` that of ``fitting.Fit``. About a hundred of the distance matrices D are left in a folder
-    ``matrices`` beside the checkpoint (``collected`` reads them). History, ``checkpoint`` and errors are those
-    of ``Fit.run``; ValueError where the sequences have no clip to learn from.
+    ``matrices`` beside the checkpoint (``collected`` reads them). History, ``checkpoint`` and errors are
+    those of ``Fit.run``; ValueError where the sequences have no clip to learn from.
     """
     steps, length = schedule.clip(head=reid is not None)
     clips = Clips(sequences, length, "train", schedule.min_visibility)
@@ -78,7 +78,7 @@ def train(
         steps=steps,
         seed=seed,
         optimizer=torch.optim.Adam(follower.trained(), lr=schedule.learning_rate),
-        rate=lambda step: schedule.learning_rate,
+        rate=lambda step: warm_cosine(step, steps, schedule.learning_rate),
         loss=loss,
         largest_gradient=_LARGEST_GRADIENT,
         validate=validate,

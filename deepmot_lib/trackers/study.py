@@ -57,8 +57,8 @@ def table_file(profile: str, run: TrackerRun) -> Path:
 def train(profile: str, run: TrackerRun, device: str = "cpu") -> Trained:
     """The tracker of a run, trained as its profile says, from its checkpoint on where there is one.
 
-    Tracktor learns to detect (``vanilla``), GOTURN and SiamRPN learn from pairs (``pretraining``); every other
-    loss starts from there. Raises as ``fitting.Fit.run``.
+    Tracktor learns to detect (``vanilla``), GOTURN and SiamRPN learn from pairs (``pretraining``); every
+    other loss starts from there. Raises as ``fitting.Fit.run``.
     """
     run = learning(run)
     place = folder(profile, run)
@@ -170,7 +170,7 @@ def follow(members: Team, sequences: Iterable[mot.Sequence], part: str) -> dict[
 def score(profile: str, run: TrackerRun, trained: Trained, device: str = "cpu") -> pd.DataFrame:
     """Tracks the last quarters and counts: a row a sequence and ``OVERALL``, as ``evaluation.evaluate``.
 
-    The result files stay in the run's folder, the measures go to its table.
+    The result files stay in the run's folder; the measures, beside the run's fields, go to its table.
     """
     settings, found = profiles.get(profile).trackers, data.for_profile(profile)
     results = follow(team(profile, run, trained.follower, device), found.judge, "val")
@@ -190,7 +190,7 @@ def score(profile: str, run: TrackerRun, trained: Trained, device: str = "cpu") 
         weights=tables.file_hash(trained.weights),
         schedule=schedule,
     )
-    tables.write(table_file(profile, run), measures.reset_index(), made_from)
+    tables.write(table_file(profile, run), measures.reset_index().assign(**run._asdict()), made_from)
     return measures
 
 
@@ -209,3 +209,11 @@ def complete(profile: str, runs: Iterable[TrackerRun], device: str = "cpu") -> N
 def _keep_features(profile: str, follower: Follower) -> None:
     if isinstance(follower, Tracktor) and profiles.get(profile).trackers.keep_features:
         follower.keep_features(profiles.Paths.of(profile).runs / "trackers" / "features")
+
+
+def results(profile: str, run: TrackerRun) -> dict[str, pd.DataFrame]:
+    """The tracks that ``score`` has left, by sequence name; FileNotFoundError where there are none."""
+    files = sorted(results_folder(profile, run).glob("*.txt"))
+    if not files:
+        raise FileNotFoundError(f"{results_folder(profile, run)}: this run has not been scored")
+    return {file.stem: mot.read_boxes(file)[tracking.COLUMNS] for file in files}

@@ -1,0 +1,112 @@
+"""Figures about trackers: their training, their rows side by side, and the same frames by several of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from .. import mot
+from ..plots import COLORS
+from ..switches import identity_switches
+from ..video import draw
+
+_TRAIL_S = 1.0  # [s] of a trail behind a person
+
+
+def training(history: pd.DataFrame, unit: str = "loss") -> Figure:
+    """The loss of a training, one point a row of its history and their running mean; where it was validated,
+    MOTA [%] on the third quarters beside it."""
+    validated = "validation" in history and history["validation"].notna().any()
+    figure, axes = plt.subplots(1, 1 + validated, figsize=(5 + 4 * validated, 3.2), squeeze=False)
+    ax = axes[0, 0]
+    ax.plot(history["step"], history["loss"], ".", color=COLORS["paper"], markersize=4)
+    smooth = history["loss"].rolling(15, min_periods=1, center=True).mean()
+    ax.plot(history["step"], smooth, color=COLORS["ours"])
+    ax.set(xlabel="step", ylabel=unit, title="training", ylim=(0, None))
+    if validated:
+        found = history.dropna(subset=["validation"])
+        best = found.loc[found["validation"].idxmax()]
+        ax = axes[0, 1]
+        ax.plot(found["step"], 100 * found["validation"], "o-", color=COLORS["ours"])
+        ax.plot(best["step"], 100 * best["validation"], "o", color=COLORS["fp"], markersize=9, label="kept")
+        ax.set(xlabel="step", ylabel="MOTA [%]", title="third quarters", xlim=(0, None))
+        ax.legend()
+    return figure
+
+
+def rows(pooled: pd.DataFrame, labels: Sequence[str], measures: Sequence[str]) -> Figure:
+    """Rows of ``rows.table`` as bars, a panel a measure; whiskers are deviations over seeds."""
+    figure, axes = plt.subplots(1, len(measures), figsize=(3.4 * len(measures), 0.36 * len(labels) + 1.2))
+    place = np.arange(len(labels))[::-1]
+    for ax, measure in zip(np.atleast_1d(axes), measures, strict=True):
+        values = pooled[measure].to_numpy(float)
+        spread = pooled[f"{measure} std"].to_numpy(float) if f"{measure} std" in pooled else None
+        ax.barh(place, values, xerr=spread, color=COLORS["unseen"], ecolor="black", height=0.7, capsize=2)
+        low = np.nanmin(values - np.nan_to_num(spread if spread is not None else 0.0))
+        high = np.nanmax(values + np.nan_to_num(spread if spread is not None else 0.0))
+        margin = 0.25 * max(high - low, 1e-9)
+        start = 0 if measure == "IDS" else max(0, low - margin)
+        ax.set(title=measure + (" (down is better)" if measure == "IDS" else ""), xlim=(start, high + margin))
+        ax.set_yticks(place, labels if ax is np.atleast_1d(axes)[0] else [""] * len(labels))
+    return figure
+
+
+def loss_and_mota(histories: dict[str, list[pd.DataFrame]]) -> tuple[Figure, pd.Series]:
+    """Each loss's mean between two validations against MOTA [%] at the second, all seeds; and the rank
+    correlation of the two, by loss."""
+    figure, axes = plt.subplots(
+        1, len(histories), figsize=(2.9 * len(histories), 2.9), sharey=True, squeeze=False
+    )
+    correlations = {}
+    for ax, (name, seeds) in zip(axes[0], histories.items(), strict=True):
+        points = pd.concat(_between_validations(history) for history in seeds)
+        correlations[name] = points["loss"].corr(points["validation"], method="spearman")
+        ax.scatter(points["loss"], 100 * points["validation"], s=18, color=COLORS["ours"])
+        ax.set(title=f"{name}\nrank correlation {correlations[name]:+.2f}", xlabel="training loss")
+    axes[0, 0].set_ylabel("MOTA, third quarters [%]")
+    return figure, pd.Series(correlations, name="rank correlation of loss and MOTA")
+
+
+def _between_validations(history: pd.DataFrame) -> pd.DataFrame:
+    number = history["validation"].notna().shift(fill_value=False).cumsum()
+    return history.groupby(number).agg(loss=("loss", "mean"), validation=("validation", "max")).dropna()
+
+
+def strip(
+    sequence: mot.Sequence,
+    variants: dict[str, pd.DataFrame],
+    frames: Sequence[int],
+    region: tuple[int, int, int, int] | None = None,
+) -> Figure:
+    """The same frames, one a column, with the boxes of each variant, one a row; who has switched since the
+    column before is marked.
+
+    ``variants`` holds tables with ``tracking.COLUMNS`` by name; ``region`` (x1, y1, x2, y2) [px] is the part
+    of the picture that is shown, by default all.
+    """
+    x1, y1, x2, y2 = region or (0, 0, sequence.width, sequence.height)
+    width = 14 / len(frames)
+    height = width * (y2 - y1) / (x2 - x1)
+    figure, axes = plt.subplots(
+        len(variants), len(frames), figsize=(14, (height + 0.05) * len(variants) + 0.4), squeeze=False
+    )
+    gt = mot.pedestrians(sequence.gt())
+    trail = round(_TRAIL_S * (sequence.frame_rate or 25))
+    for row, (name, boxes) in zip(axes, variants.items(), strict=True):
+        switched = identity_switches(gt[gt["frame"].isin(boxes["frame"])], boxes)
+        last = frames[0] - 1
+        for ax, frame in zip(row, frames, strict=True):
+            now = boxes[boxes["frame"] == frame]
+            past = boxes[boxes["frame"].between(frame - trail, frame - 1)]
+            marks = set(switched.loc[switched["frame"].between(last + 1, frame), "after"])
+            ax.imshow(draw(sequence.image(frame), now, past, marks)[y1:y2, x1:x2])
+            ax.set(xticks=[], yticks=[])
+            if row is axes[0]:
+                ax.set_title(f"frame {frame}", fontsize=10)
+            last = frame
+        row[0].set_ylabel(name, fontsize=10)
+    return figure
