@@ -33,6 +33,7 @@ def for_profile(profile: str) -> TrackerData:
     root = profiles.data_root() if profiles.get(profile).real_data else None
     real = [found for found in mot.find_sequences(root) if _is_complete(found)] if root is not None else []
     judge = real or mot.find_sequences(synthetic.for_profile(profile))
+    judge.sort(key=lambda sequence: sequence.name)  # what is drawn must not depend on where they lie
     names = ", ".join(sequence.name for sequence in judge)
     return TrackerData(
         _distinct(judge), judge, names if real else f"{len(judge)} embedded sequences, {names}"
