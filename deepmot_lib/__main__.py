@@ -72,22 +72,18 @@ def _evaluate(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace],
 
         folders = _by_name(arguments.results)
         table = evaluation.compare(arguments.gt, folders, arguments.protocol, arguments.sequences)
+        several = len(folders) > 1
         print(f"protocol: {arguments.protocol} (ratios in %, MOTP: mean overlap, up is better)")
         for tracker in folders:
-            if len(folders) > 1:
-                print(f"\n{tracker}")
-            print(_percent(table.loc[tracker]))
-            nothing = (
-                table.loc[tracker].query("FP + Rcll == 0").index.drop(evaluation.OVERALL, errors="ignore")
-            )
-            if len(nothing):
-                print(f"without any result: {', '.join(nothing)}")
-        if len(folders) > 1:
-            overall = table.xs(evaluation.OVERALL, level="sequence")
-            print(f"\n{evaluation.OVERALL}, best MOTA first")
-            print(_percent(overall.sort_values(["MOTA", "HOTA"], ascending=False)[_COMPARED]))
+            print(f"\n{tracker}\n" if several else "", _percent(table.loc[tracker]), sep="")
+        overall = table.xs(evaluation.OVERALL, level="sequence").sort_values("MOTA", ascending=False)
+        if several:
+            print(f"\n{evaluation.OVERALL}, best MOTA first\n{_percent(overall[_COMPARED])}")
+        for tracker, name in table.query("FP + Rcll == 0").index:
+            if name != evaluation.OVERALL:
+                print(f"deepmot: {folders[tracker]}: no result for {name} counts", file=sys.stderr)
         if arguments.csv:
-            evaluation.write_csv(arguments.csv, table if len(folders) > 1 else table.droplevel("tracker"))
+            evaluation.write_csv(arguments.csv, table if several else table.droplevel("tracker"))
 
     return run
 

@@ -91,7 +91,8 @@ def test_a_good_archive(tree):
         for name, length in mot17(LENGTHS).items():
             last = f"{length},9,1.0,1.0,2.0,2.0,1.0,-1,-1,-1\n"
             assert archive.read(f"{name}.txt").decode() == CANONICAL + last
-            assert archive.getinfo(f"{name}.txt").external_attr >> 16 == 0o644
+            entry = archive.getinfo(f"{name}.txt")
+            assert entry.external_attr >> 16 == 0o644 and entry.date_time == (1980, 1, 1, 0, 0, 0)
 
 
 def test_the_official_kit_reads_the_archive(tree):
