@@ -326,6 +326,7 @@ def test_columns_in_any_order(tmp_path):
         ("ours", "", r"the method has no name$"),
         # A ratio, a digit lost, the other benchmark: (12201 + 248047 + 2072) / 564228 = 46.49 %.
         ("53.5", "0.535", r"MOTA is 0.535, but FP, FN and IDS give 53.5$"),
+        ("53.5", "53.6", r"MOTA is 53.6, but FP, FN and IDS give 53.5$"),
         ("248047", "24804", r"MOTA is 53.5, but FP, FN and IDS give 93.1$"),
         ("MOT17", "MOT16", r"MOTA is 53.5, but FP, FN and IDS give -43.9$"),
     ],
