@@ -136,7 +136,7 @@ rule story:
 rule report:
     input:
         f"{REPO}/notebooks/10_report.ipynb",
-        library("report.py", "reference.py", "evaluation.py", "tables.py", "paper.py"),
+        library("report.py", "reference.py", "evaluation.py", "result_files.py", "tables.py", "paper.py"),
         rules.data.output,
         TRAININGS,
         rules.dhn_ablation.output,

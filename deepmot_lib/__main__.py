@@ -32,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     _add(commands, "evaluate", "CLEAR-MOT, identity and HOTA measures of result files", _evaluate)
+    _add(commands, "submission", "the archive that MOTChallenge's server takes, checked", _submission)
     data = commands.add_parser("data", help="get or make data").add_subparsers(dest="data", required=True)
     _add(data, "download", "MOT15, MOT16 or MOT17 from motchallenge.net", _download)
     _add(data, "synthetic", "rendered pedestrian sequences in MOTChallenge layout", _synthetic)
@@ -50,7 +51,12 @@ def _evaluate(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace],
         "--gt", type=Path, required=True, metavar="DIR", help="folder of MOTChallenge sequences"
     )
     parser.add_argument(
-        "--results", type=Path, required=True, metavar="DIR", help="folder of SEQUENCE.txt files"
+        "--results",
+        type=Path,
+        required=True,
+        nargs="+",
+        metavar="DIR",
+        help="folder of SEQUENCE.txt files, one folder a tracker",
     )
     parser.add_argument(
         "--protocol",
@@ -64,16 +70,79 @@ def _evaluate(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace],
     def run(arguments: argparse.Namespace) -> None:
         from . import evaluation
 
-        table = evaluation.evaluate(
-            arguments.gt, arguments.results, arguments.protocol, sequences=arguments.sequences
-        )
-        percent = table.astype(object)
-        for name in table.columns.difference(evaluation.COUNTS):
-            percent[name] = (100 * table[name]).map("{:.1f}".format)
-        print(f"protocol: {table.attrs['protocol']} (ratios in %, MOTP: mean overlap, up is better)")
-        print(percent.rename_axis(None).to_string())
+        folders = _by_name(arguments.results)
+        table = evaluation.compare(arguments.gt, folders, arguments.protocol, arguments.sequences)
+        several = len(folders) > 1
+        print(f"protocol: {arguments.protocol} (ratios in %, MOTP: mean overlap, up is better)")
+        for tracker in folders:
+            print(f"\n{tracker}\n" if several else "", _percent(table.loc[tracker]), sep="")
+        overall = table.xs(evaluation.OVERALL, level="sequence").sort_values("MOTA", ascending=False)
+        if several:
+            print(f"\n{evaluation.OVERALL}, best MOTA first\n{_percent(overall[_COMPARED])}")
+        for tracker, name in table.query("FP + Rcll == 0").index:
+            if name != evaluation.OVERALL:
+                print(f"deepmot: {folders[tracker]}: no result for {name} counts", file=sys.stderr)
         if arguments.csv:
-            evaluation.write_csv(arguments.csv, table)
+            evaluation.write_csv(arguments.csv, table if several else table.droplevel("tracker"))
+
+    return run
+
+
+_COMPARED = ["MOTA", "HOTA", "IDF1", "MOTP", "MT", "ML", "FP", "FN", "IDs", "FM"]
+
+
+def _by_name(folders: list[Path]) -> dict[str, Path]:
+    """Each tracker's folder by its name, or by its whole path where two have one name (``A/data B/data``)."""
+    names = [folder.absolute().name for folder in folders]
+    if len(set(names)) < len(names):
+        names = list(map(str, folders))
+    if len(set(names)) < len(names):
+        raise ValueError(f"--results: the same folder twice in {', '.join(names)}")
+    return dict(zip(names, folders, strict=True))
+
+
+def _percent(table) -> str:
+    """A table of ``evaluation`` to print: ratios in percent, counts as they are."""
+    from .evaluation import COUNTS
+
+    shown = table.astype(object)
+    for name in table.columns.difference(COUNTS):
+        shown[name] = (100 * table[name]).map("{:.1f}".format)
+    return shown.rename_axis(None).to_string()
+
+
+def _submission(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
+    parser.add_argument(
+        "--test",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the benchmark's test sequences, MOT17/test itself",
+    )
+    parser.add_argument(
+        "--train",
+        type=Path,
+        metavar="DIR",
+        help="its training sequences, MOT17/train: the server takes no archive without results for them",
+    )
+    parser.add_argument(
+        "--results", type=Path, required=True, metavar="DIR", help="folder of SEQUENCE.txt files"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.zip", help="archive to write")
+
+    def run(arguments: argparse.Namespace) -> None:
+        import zipfile
+
+        from . import submission
+
+        file = submission.write(arguments.results, arguments.test, arguments.out, arguments.train)
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+        print(f"{file} holds the checked results of {len(entries)} sequences")
+        if empty := [entry.filename for entry in entries if not entry.file_size]:
+            print(f"without any result: {', '.join(empty)}")
+        if not arguments.train:
+            print(f"the server wants training sequences too, {2 * len(entries)} files: add --train DIR")
 
     return run
 

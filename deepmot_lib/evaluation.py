@@ -19,7 +19,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import motmetrics
 import numpy as np
@@ -28,8 +27,9 @@ from scipy.optimize import linear_sum_assignment
 from trackeval.datasets import MotChallenge2DBox
 from trackeval.metrics import CLEAR, HOTA, Identity
 
+from . import result_files
 from .files import atomic
-from .mot import PEDESTRIAN, MotFormatError, Sequence, find_sequences, read_boxes
+from .mot import PEDESTRIAN
 
 PROTOCOLS = ("motchallenge", "plain")
 COUNTS = ["GT", "MT", "PT", "ML", "FP", "FN", "IDs", "FM"]
@@ -74,11 +74,29 @@ def evaluate(
     results without track ids.
     """
     _check_protocol(protocol)
-    boxes = {}
-    for sequence, file in _pair_up(Path(gt_root), Path(results_dir), sequences):
-        gt = _within(sequence, sequence.gt(), sequence.path / "gt" / "gt.txt")
-        boxes[sequence.name] = gt, _within(sequence, _results(file), file)
+    boxes = result_files.read(gt_root, results_dir, sequences)
     return summarize({name: count(*pair, protocol) for name, pair in boxes.items()})
+
+
+def compare(
+    gt_root: str | os.PathLike,
+    results_dirs: Mapping[str, str | os.PathLike],
+    protocol: str = "motchallenge",
+    sequences: Iterable[str] | None = None,
+) -> pd.DataFrame:
+    """The tables of ``evaluate`` for several trackers, by name, in one with the index (tracker, sequence).
+
+    The results of all are read and checked before anything is counted. Raises as ``evaluate``.
+    """
+    _check_protocol(protocol)
+    sequences = None if sequences is None else list(sequences)
+    read = {name: result_files.read(gt_root, folder, sequences) for name, folder in results_dirs.items()}
+    tables = {}
+    for tracker, boxes in read.items():
+        tables[tracker] = summarize({name: count(*pair, protocol) for name, pair in boxes.items()})
+    table = pd.concat(tables, names=["tracker"])
+    table.attrs["protocol"] = protocol
+    return table
 
 
 def evaluate_sequence(
@@ -141,7 +159,9 @@ def summarize(counts: Mapping[str, Counts]) -> pd.DataFrame:
     """
     protocols = {counted.protocol for counted in counts.values()}
     if len(protocols) != 1:
-        raise ValueError(f"a table needs counts of one protocol, not of {_listed(protocols) or 'none'}")
+        raise ValueError(
+            f"a table needs counts of one protocol, not of {', '.join(sorted(protocols)) or 'none'}"
+        )
     rows = {name: _row(counted) for name, counted in counts.items()}
     rows[OVERALL] = _row(*counts.values())
     table = pd.DataFrame.from_dict(rows, orient="index", columns=COLUMNS)
@@ -151,77 +171,19 @@ def summarize(counts: Mapping[str, Counts]) -> pd.DataFrame:
 
 
 def write_csv(path: str | os.PathLike, table: pd.DataFrame) -> None:
-    """Writes a table of ``evaluate``, its protocol in the second column: no number goes without it."""
+    """Writes a table of ``evaluate`` or ``compare``, its protocol in a column: no number goes without it."""
     table = table.copy()
     table.insert(0, "protocol", table.attrs["protocol"])
     with atomic(path) as part:
         table.to_csv(part, float_format="%.6f", lineterminator="\n")
 
 
-# --- files --------------------------------------------------------------------------------------------------
+# --- one sequence -------------------------------------------------------------------------------------------
 
 
 def _check_protocol(protocol: str) -> None:
     if protocol not in PROTOCOLS:
         raise ValueError(f"unknown protocol {protocol!r}: choose one of {', '.join(PROTOCOLS)}")
-
-
-def _pair_up(gt_root: Path, results_dir: Path, wanted: Iterable[str] | None) -> list[tuple[Sequence, Path]]:
-    """Each sequence to evaluate and its result file."""
-    if not results_dir.is_dir():
-        raise NotADirectoryError(f"{results_dir}: no such folder of results")
-    found = [sequence for sequence in find_sequences(gt_root) if (sequence.path / "gt" / "gt.txt").is_file()]
-    known = {sequence.name: sequence for sequence in found}
-    if not known:
-        raise ValueError(f"{gt_root}: no sequence here has a gt/gt.txt to evaluate against")
-    if len(known) < len(found):
-        names = [sequence.name for sequence in found]
-        twice = {name for name in names if names.count(name) > 1}
-        raise ValueError(f"{gt_root}: more than one sequence is called {_listed(twice)}")
-    files = {file.stem: file for file in results_dir.glob("*.txt")}
-    selected = set(known if wanted is None else wanted)
-    if unknown := selected - set(known):
-        raise ValueError(f"{gt_root}: no ground truth for {_listed(unknown)}")
-    if missing := selected - set(files):
-        hint = "" if files else "; it holds no .txt file at all: are ground truth and results swapped?"
-        raise ValueError(
-            f"{results_dir}: no result file for {_listed(missing)} (expected SEQUENCE.txt){hint}"
-        )
-    if extra := set(files) - set(known):
-        raise ValueError(
-            f"{results_dir}: result files without ground truth under {gt_root}: {_listed(extra)}"
-        )
-    return [(sequence, files[sequence.name]) for sequence in found if sequence.name in selected]
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
-
-
-def _results(file: Path) -> pd.DataFrame:
-    boxes = read_boxes(file)
-    _refuse(file, boxes["id"] == -1, "a result needs a track id, and -1 is none")
-    _refuse(file, boxes["cls"] > PEDESTRIAN, "a result of another class than pedestrian: is this a gt file?")
-    return boxes
-
-
-def _within(sequence: Sequence, boxes: pd.DataFrame, file: Path) -> pd.DataFrame:
-    _refuse(file, boxes["frame"] > sequence.length, f"{sequence.name} has only {sequence.length} frames")
-    return boxes
-
-
-def _refuse(file: Path, rows: pd.Series, message: str) -> None:
-    if rows.any():
-        raise MotFormatError(file, _line(file, int(rows.argmax())), message)
-
-
-def _line(file: Path, row: int) -> int:
-    """The line (1-based) of a row: blank lines are none."""
-    lines = file.read_text(encoding="utf-8-sig", errors="replace").split("\n")
-    return [number for number, text in enumerate(lines, start=1) if text.strip()][row]
-
-
-# --- one sequence -------------------------------------------------------------------------------------------
 
 
 def _checked(boxes: pd.DataFrame, what: str) -> pd.DataFrame:

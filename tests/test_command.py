@@ -51,6 +51,134 @@ def test_errors_take_one_line(example, capsys):
     assert "A.txt:1: " in broken
 
 
+@pytest.fixture
+def trackers(example):
+    """A second tracker, which finds everything in A, and a second sequence, which both find."""
+    gt = pd.DataFrame({"frame": [1, 2], "id": 1, "x1": 0.0, "y1": 0.0, "x2": 20.0, "y2": 40.0})
+    mot.write_ground_truth(example / "gt" / "B" / "gt" / "gt.txt", gt)
+    found = mot.read_boxes(example / "gt" / "A" / "gt" / "gt.txt")
+    for folder in ("results", "better"):
+        mot.write_results(example / folder / "B.txt", gt)
+    mot.write_results(example / "better" / "A.txt", found)
+    return example
+
+
+def test_the_columns_of_the_official_kit(example, capsys):
+    """Those that the dev kit and motmetrics print, in their order; then HOTA."""
+    main(arguments(example))
+    _, head, first, last = capsys.readouterr().out.splitlines()
+    columns = "IDF1 IDP IDR Rcll Prcn GT MT PT ML FP FN IDs FM MOTA MOTP HOTA DetA AssA"
+    assert head.split() == columns.split() and [first.split()[0], last.split()[0]] == ["A", "OVERALL"]
+    # One object in 4 frames, found exactly in 3: IDF1 6/7, and DetA 3/4 at each threshold.
+    shown = "85.7 100.0 75.0 75.0 100.0 1 0 1 0 0 1 0 0 75.0 100.0 75.0 75.0 75.0"
+    assert first.split()[1:] == last.split()[1:] == shown.split()
+
+
+def test_several_trackers(trackers, capsys):
+    file = trackers / "table.csv"
+    assert main(arguments(trackers, str(trackers / "better"), "--csv", str(file))) == 0
+    blocks = [block.splitlines() for block in capsys.readouterr().out.split("\n\n")]
+    assert [block[0].split(" (")[0] for block in blocks] == [
+        "protocol: motchallenge",
+        "results",
+        "better",
+        "OVERALL, best MOTA first",
+    ]
+    for block in blocks[1:3]:
+        assert [line.split()[0] for line in block[2:]] == ["A", "B", "OVERALL"]
+    names = blocks[3][1].split()
+    rows = {line.split()[0]: dict(zip(names, line.split()[1:], strict=True)) for line in blocks[3][2:]}
+    # 5 of 6 boxes, and all: the better tracker first, though it was named last.
+    assert [(name, row["MOTA"], row["FN"]) for name, row in rows.items()] == [
+        ("better", "100.0", "0"),
+        ("results", "83.3", "1"),
+    ]
+    table = pd.read_csv(file, index_col=["tracker", "sequence"])
+    assert set(table.pop("protocol")) == {"motchallenge"}
+    for name in ("results", "better"):
+        np.testing.assert_allclose(table.loc[name], evaluate(trackers / "gt", trackers / name), atol=1e-6)
+
+
+def test_two_trackers_of_one_name(trackers, capsys):
+    """TrackEval's layout, TRACKER/data: then the paths tell them apart."""
+    for name in ("results", "better"):
+        (trackers / name).rename(trackers / "data")
+        (trackers / f"of-{name}").mkdir()
+        (trackers / "data").rename(trackers / f"of-{name}" / "data")
+    folders = [str(trackers / f"of-{name}" / "data") for name in ("results", "better")]
+    assert main(["evaluate", "--gt", str(trackers / "gt"), "--results", *folders]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line in folders] == folders
+    assert main(["evaluate", "--gt", str(trackers / "gt"), "--results", folders[0], folders[0]]) == 1
+    assert "the same folder twice" in capsys.readouterr().err
+
+
+def swap(folder):
+    (folder / "gt").rename(folder / "gt.swapped")
+    (folder / "results").rename(folder / "gt")
+    (folder / "gt.swapped").rename(folder / "results")
+
+
+def rename(folder, name):
+    (folder / "results" / "A.txt").rename(folder / "results" / name)
+
+
+def append(folder, line):
+    file = folder / "results" / "A.txt"
+    file.write_text(f"{file.read_text()}{line}\n")
+
+
+@pytest.mark.parametrize(
+    "spoil, named",
+    [
+        (lambda f: (f / "results" / "B.txt").unlink(), ["results: no result file for B (expected "]),
+        (lambda f: rename(f, "C.txt"), ["no result file for A ", "without ground truth under ", ": C"]),
+        (
+            lambda f: [rename(f, "MOT16-02.txt"), (f / "results" / "B.txt").unlink()],
+            ["no result file for A, B ", ": MOT16-02; ", "the results of another benchmark?"],
+        ),
+        (lambda f: append(f, "5,1,0,0,9,9,1,-1,-1,-1"), ["A.txt:4: A has only 4 frames"]),
+        (lambda f: append(f, "4,-1,0,0,9,9,1,-1,-1,-1"), ["A.txt:4: ", "a track id"]),
+        (lambda f: append(f, "3,1,0,0,9,9,1,-1,-1,-1"), ["A.txt:4: ", "twice"]),
+        (lambda f: append(f, "4,1,0,0,nan,9,1,-1,-1,-1"), ["A.txt:4: ", "nan"]),
+        (swap, ["gt: no MOTChallenge sequence here", "are ground truth and results swapped?"]),
+        (
+            lambda f: [file.unlink() for file in (f / "results").iterdir()],
+            ["no result file for A, B ", "no .txt file at all", "swapped?"],
+        ),
+        (lambda f: (f / "results").rename(f / "elsewhere"), ["results: no such folder of results"]),
+    ],
+)
+def test_bad_results_are_named_before_any_work(trackers, capsys, monkeypatch, spoil, named):
+    """Even where the tracker before them is in order: nothing is counted, printed or written."""
+    spoil(trackers)
+    monkeypatch.setattr("deepmot_lib.evaluation.count", lambda *_: pytest.fail("counted"))
+    results = ["--results", str(trackers / "better"), str(trackers / "results")]
+    file = trackers / "table.csv"
+    assert main(["evaluate", "--gt", str(trackers / "gt"), *results, "--csv", str(file)]) == 1
+    printed = capsys.readouterr()
+    assert len(printed.err.splitlines()) == 1 and not printed.out and not file.exists()
+    assert [text for text in named if text not in printed.err] == []
+
+
+def test_rows_in_any_order_are_the_same_results(example, capsys):
+    main(arguments(example))
+    before = capsys.readouterr().out
+    file = example / "results" / "A.txt"
+    rows = file.read_text().splitlines()
+    file.write_text("\n".join([rows[2], rows[0], rows[1]]))
+    assert main(arguments(example)) == 0 and capsys.readouterr().out == before
+
+
+def test_an_empty_file_counts_and_is_named(trackers, capsys):
+    """A tracker may find nothing, but who gives the results should know."""
+    (trackers / "results" / "A.txt").write_text("")
+    assert main(arguments(trackers)) == 0
+    printed = capsys.readouterr()
+    assert printed.err == f"deepmot: {trackers / 'results'}: no result for A counts\n"
+    assert printed.out.splitlines()[2].split()[10:12] == ["0", "4"]  # FP, FN
+
+
 # --- deepmot data -------------------------------------------------------------------------------------------
 
 
