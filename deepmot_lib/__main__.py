@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     _add(commands, "evaluate", "CLEAR-MOT, identity and HOTA measures of result files", _evaluate)
     _add(commands, "submission", "the archive that MOTChallenge's server takes, checked", _submission)
+    _add(commands, "track", "tracks of a sequence, from its public detections", _track)
     data = commands.add_parser("data", help="get or make data").add_subparsers(dest="data", required=True)
     _add(data, "download", "MOT15, MOT16 or MOT17 from motchallenge.net", _download)
     _add(data, "synthetic", "rendered pedestrian sequences in MOTChallenge layout", _synthetic)
@@ -143,6 +144,38 @@ def _submission(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace
             print(f"without any result: {', '.join(empty)}")
         if not arguments.train:
             print(f"the server wants training sequences too, {2 * len(entries)} files: add --train DIR")
+
+    return run
+
+
+def _track(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
+    parser.add_argument("sequence", type=Path, metavar="SEQUENCE", help="folder with img1/ and det/det.txt")
+    parser.add_argument("--tracker", required=True, choices=["tracktor", "goturn", "siamrpn"])
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="result file to write")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="of that tracker (default: the best that notebook 07 has left here)",
+    )
+    parser.add_argument("--video", type=Path, metavar="FILE", help="also draw the tracks: .mp4 or .gif")
+
+    def run(arguments: argparse.Namespace) -> None:
+        from . import mot, video
+        from .trackers import best, data, tracking
+
+        if arguments.video:
+            video.check(arguments.video)
+        sequence = mot.Sequence.open(arguments.sequence)
+        team, told = best.team(arguments.tracker, arguments.weights)
+        print(told)
+        rules = data.rules(arguments.tracker)
+        boxes = tracking.track(team.follower, sequence, rules, team.detector)
+        mot.write_results(arguments.out, boxes)
+        print(f"{arguments.out} holds {boxes['id'].nunique()} tracks in {sequence.length} frames")
+        if arguments.video:
+            video.write(arguments.video, sequence, boxes)
+            print(f"{arguments.video} shows them")
 
     return run
 

@@ -146,6 +146,12 @@ def _paste(picture: np.ndarray, tag: np.ndarray, left: float, top: float) -> Non
 # --- a sequence ---------------------------------------------------------------------------------------------
 
 
+def check(path: str | os.PathLike) -> None:
+    """ValueError where a film cannot have such a name, before hours have gone into it."""
+    if Path(path).suffix.lower() not in _FORMATS:
+        raise ValueError(f"{path}: a film ends in {' or '.join(_FORMATS)}")
+
+
 def write(
     path: str | os.PathLike,
     sequence: Sequence,
@@ -165,9 +171,8 @@ def write(
     such video; what ``Sequence.image`` raises for an image that is missing or broken.
     """
     path = Path(path)
+    check(path)
     frames = range(1, sequence.length + 1) if frames is None else frames
-    if path.suffix.lower() not in _FORMATS:
-        raise ValueError(f"{path}: a film ends in {' or '.join(_FORMATS)}")
     if not frames:
         raise ValueError(f"{path}: a film of no frames")
     rate = sequence.frame_rate or _FRAME_RATE

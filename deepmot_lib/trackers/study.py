@@ -29,11 +29,11 @@ class Trained(NamedTuple):
 
 
 class Team(NamedTuple):
-    """All that tracks together: the follower, the detector that judges public detections, and the network of
-    the external ReID, if there is one."""
+    """All that tracks together: the follower, and, if there are such, the detector that judges public
+    detections and the network of the external ReID."""
 
     follower: Follower
-    detector: Tracktor
+    detector: Tracktor | None
     embed: reid.Embedder | None = None
 
 
