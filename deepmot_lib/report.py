@@ -1,12 +1,18 @@
-"""The report: every table of the paper with ours beside it, from the small files that the notebooks wrote."""
+"""The report: every table of the paper with ours beside it, from the small files that the notebooks wrote.
+
+It is collected once, as a ``document.Document``, and written twice: REPORT.md for those who read in git,
+index.html for everyone else.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pandas as pd
 
-from . import dhn, paper, profiles, tables
+from . import dhn, page, paper, profiles, tables
+from .document import Document, Figure, Link, Section, Table, to_markdown
 from .files import atomic
 
 _KEYS = {
@@ -51,6 +57,29 @@ _FIGURES = {
     "fig8": "Fig. 8: accuracy on uniform random matrices as they grow",
 }
 
+#: What holds the evaluation against published results, as far as notebook 10 has run it: file, text.
+_CHECKS = (
+    ("evaluation_tud.csv", "The two examples in motmetrics' wheel, protocol `plain`:"),
+    ("evaluation_lif_t.csv", "Lif_T on MOT17 train, protocol `motchallenge`, beside the official kit:"),
+)
+
+#: Tables that the paper does not have: file, heading, text, decimals.
+_BEYOND = (
+    (
+        "gradients.csv",
+        "Beyond the paper: where a matcher's gradient points",
+        "Cosine with the gradient of the counted measure, by differences over perturbed boxes; size as "
+        "a multiple of that one; none and exploding in percent of the frames.",
+        3,
+    ),
+    (
+        "costs.csv",
+        "Beyond the paper: what a matcher costs",
+        "One forward and backward pass over one matrix; scipy's Hungarian has no backward pass.",
+        2,
+    ),
+)
+
 
 def pool_networks(folder: Path, pairs: str) -> tuple[pd.DataFrame, dict] | None:
     """Table 5's rows of ours on a kind of pairs, from all ``dhn_*_<pairs>_seed*.csv`` in ``folder``, pooled
@@ -87,120 +116,142 @@ def join_provenance(parts: list[dict]) -> dict:
 
 
 def write(profile: str) -> Path:
-    """Writes ``reports/<profile>/REPORT.md`` and the paper's tables with ours as CSV; returns the report's
-    path."""
+    """Writes ``reports/<profile>/REPORT.md`` and ``index.html`` and Table 5 with ours as CSV; returns the
+    path of REPORT.md."""
     paths = profiles.Paths.of(profile)
     kind = profiles.get(profile).dhn_runs[0].pairs
     pooled = pool_networks(paths.tables, kind)
     if pooled is not None:
         table5 = tables.beside(paper.table(5), pooled[0], _KEYS[5])
         tables.write(paths.tables / "table5.csv", table5, pooled[1])
-    lines = [f"# DeepMOT, reproduced: profile `{profile}`", "", paper.CITATION, ""]
-    if not profiles.get(profile).evidence:
-        lines += [
-            "> **These numbers are no evidence.** They come from minutes on small rendered data and show",
-            "> that everything runs. What may be quoted is in [`reports/standard`](../standard/REPORT.md).",
-            "",
-        ]
-    lines += [
-        "*(paper)* is what the paper prints, *(ours)* what was run here; an empty cell was not run.",
-        "",
-    ]
-    lines += _checks(paths)
-    for number in _KEYS:
-        lines += _section(number, paths)
-    if kind != "eq3":
-        lines += _eq3(paths)
-    lines += _beyond(paths)
-    lines += _figures(paths)
+    document = collect(profile)
     report = paths.reports / "REPORT.md"
-    with atomic(report) as temporary:
-        temporary.write_text("\n".join(lines))
+    with atomic(report) as markdown, atomic(paths.reports / "index.html") as html:
+        markdown.write_text(to_markdown(document))
+        html.write_text(page.render(document))
     return report
 
 
-def _checks(paths: profiles.Paths) -> list[str]:
-    """The evaluation against published results, as far as notebook 10 has run it."""
-    lines = ["## The evaluation, held against published numbers", ""]
-    for file, text in (
-        ("evaluation_tud.csv", "The two examples in motmetrics' wheel, protocol `plain`:"),
-        ("evaluation_lif_t.csv", "Lif_T on MOT17 train, protocol `motchallenge`, beside the official kit:"),
-    ):
-        if (paths.tables / file).is_file():
-            frame, made_from = tables.read(paths.tables / file)
-            lines += [text, "", tables.to_markdown(frame, 4), _provenance(made_from), ""]
-    return lines
+def collect(profile: str) -> Document:
+    """All that a profile's notebooks left, in the order of the report."""
+    paths = profiles.Paths.of(profile)
+    found = [*_paper(paths), *_beside_table5(paths), *_beyond(paths), *_checks(paths)]
+    warning = (
+        "**These numbers are no evidence.** They come from minutes on small rendered data and show that "
+        "everything runs. What may be quoted is in [`reports/standard`](../standard/REPORT.md)."
+    )
+    return Document(
+        title=f"DeepMOT, reproduced: profile `{profile}`",
+        text=f"{paper.CITATION}\n\n"
+        "*(paper)* is what the paper prints, *(ours)* what was run here; an empty cell was not run.",
+        warning="" if profiles.get(profile).evidence else warning,
+        sections=(_summary(found), *found, *_figures(paths), *_notebooks(paths)),
+    )
 
 
-def _section(number: int, paths: profiles.Paths) -> list[str]:
-    theirs = paper.table(number)
-    lines = [f"## Table {number}", "", theirs.attrs["caption"], ""]
-    file = paths.tables / f"table{number}.csv"
-    if not file.is_file():
-        empty = tables.beside(theirs, None, _KEYS[number])
-        return [*lines, tables.to_markdown(empty), f"Ours: {_NOT_RUN[number]}", ""]
-    frame, made_from = tables.read(file)
-    return [*lines, tables.to_markdown(frame), _provenance(made_from), ""]
+def _summary(sections: list[Section]) -> Section:
+    """A row a table: how much of it was run, and on what."""
+    rows = []
+    for section in sections:
+        for table in section.tables:
+            origin = table.provenance()
+            row = {"table": section.heading, "rows run": _rows_run(table)}
+            keys = ("seeds", "data", "split", "detectors", "protocol", "device")
+            rows.append(row | {key: origin.get(key) for key in keys})
+    return Section("What was run, and on what", tables=(Table(pd.DataFrame(rows).dropna(axis=1, how="all")),))
 
 
-def _eq3(paths: profiles.Paths) -> list[str]:
-    """The networks trained and tested on Eq. 3's distances, those of the trackers."""
+def _rows_run(table: Table) -> str:
+    """How many of the paper's rows have numbers of ours, how many of ours the paper does not have."""
+    theirs, ours = _has(table.frame, "paper"), _has(table.frame, "ours")
+    beyond = int((ours & ~theirs).sum())
+    counts = f"{int((ours & theirs).sum())} of {int(theirs.sum())}" + f", {beyond} beyond" * (beyond > 0)
+    return counts if _sides(table.frame, "paper") else str(len(table.frame))
+
+
+def _sides(frame: pd.DataFrame, side: str) -> list[str]:
+    return [column for column in frame if column.endswith(f"({side})")]
+
+
+def _has(frame: pd.DataFrame, side: str) -> pd.Series:
+    """Which rows have a number of that side."""
+    return frame[_sides(frame, side)].notna().any(axis=1)
+
+
+def _read(paths: profiles.Paths, file: str, text: str = "", decimals: int = 2) -> tuple[Table, ...]:
+    """The table of that name, none where no notebook has written it."""
+    if not (paths.tables / file).is_file():
+        return ()
+    frame, made_from = tables.read(paths.tables / file)
+    missing = int((_has(frame, "paper") & ~_has(frame, "ours")).sum())
+    lacks = f"{missing} of the paper's rows were not run in this profile." if missing else ""
+    link = f"{paths.tables.name}/{file}"
+    return (Table(frame, text=text, file=link, made_from=made_from, lacks=lacks, decimals=decimals),)
+
+
+def _paper(paths: profiles.Paths) -> list[Section]:
+    """Tables 1 to 6, empty on our side where nothing was run."""
+    sections = []
+    for number, keys in _KEYS.items():
+        theirs = paper.table(number)
+        empty = Table(tables.beside(theirs, None, keys), lacks=f"Ours: {_NOT_RUN[number]}")
+        found = _read(paths, f"table{number}.csv") or (empty,)
+        sections.append(Section(f"Table {number}", theirs.attrs["caption"], found))
+    return sections
+
+
+def _beside_table5(paths: profiles.Paths) -> list[Section]:
+    """The networks trained and tested on Eq. 3's distances, where Table 5 is about others."""
     pooled = pool_networks(paths.tables, "eq3")
-    if pooled is None:
+    if pooled is None or profiles.get(paths.reports.name).dhn_runs[0].pairs == "eq3":
         return []
     text = "The networks that the trackers take: trained and tested on pairs of Eq. 3's distances."
-    return [
-        "## Beside Table 5: Eq. 3",
-        "",
-        text,
-        "",
-        tables.to_markdown(pooled[0]),
-        _provenance(pooled[1]),
-        "",
-    ]
+    return [Section("Beside Table 5: Eq. 3", text, (Table(pooled[0], made_from=pooled[1]),))]
 
 
-#: Tables that the paper does not have: file, heading, text, decimals.
-_BEYOND = (
-    (
-        "gradients.csv",
-        "Beyond the paper: where a matcher's gradient points",
-        "Cosine with the gradient of the counted measure, by differences over perturbed boxes; size as "
-        "a multiple of that one; none and exploding in percent of the frames.",
-        3,
-    ),
-    (
-        "costs.csv",
-        "Beyond the paper: what a matcher costs",
-        "One forward and backward pass over one matrix; scipy's Hungarian has no backward pass.",
-        2,
-    ),
-)
-
-
-def _beyond(paths: profiles.Paths) -> list[str]:
-    lines = []
+def _beyond(paths: profiles.Paths) -> list[Section]:
+    sections = []
     for file, heading, text, decimals in _BEYOND:
-        if (paths.tables / file).is_file():
-            frame, made_from = tables.read(paths.tables / file)
-            lines += [f"## {heading}", "", text, "", tables.to_markdown(frame, decimals)]
-            lines += [_provenance(made_from), ""]
-    return lines
+        if found := _read(paths, file, decimals=decimals):
+            sections.append(Section(heading, text, found))
+    return sections
 
 
-def _provenance(made_from: dict) -> str:
-    known = {key: value for key, value in made_from.items() if value not in (None, [])}
-    return "<sub>" + "; ".join(f"{key}: {_plain(value)}" for key, value in known.items()) + "</sub>"
+def _checks(paths: profiles.Paths) -> list[Section]:
+    found = [table for file, text in _CHECKS for table in _read(paths, file, text, decimals=4)]
+    return [Section("The evaluation, held against published numbers", tables=tuple(found))] if found else []
 
 
-def _plain(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _figures(paths: profiles.Paths) -> list[str]:
+def _figures(paths: profiles.Paths) -> list[Section]:
     """Every figure that the notebooks left, in their order."""
-    lines = ["## Figures", ""]
-    for file in sorted(paths.figures.glob("*.png")):
-        caption = _FIGURES.get(file.stem, file.stem.replace("_", " "))
-        lines += [f"**{caption}**", "", f"![{caption}](figures/{file.name})", ""]
-    return lines
+    figures = tuple(
+        Figure(
+            file=file,
+            link=f"{paths.figures.name}/{file.name}",
+            caption=_FIGURES.get(file.stem, file.stem.replace("_", " ")),
+        )
+        for file in sorted(paths.figures.glob("*.png"))
+    )
+    return [Section("Figures", figures=figures)] if figures else []
+
+
+def _notebooks(paths: profiles.Paths) -> list[Section]:
+    """The notebooks of the checkout, each with what the workflow has made of it in this profile."""
+    links = []
+    for notebook in sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb")):
+        runs = {
+            file.stem.removeprefix(notebook.stem).strip("-") or "as run": file
+            for file in sorted((paths.runs / "html").glob(f"{notebook.stem}*.html"))
+        }
+        links.append(
+            Link(
+                name=notebook.stem,
+                target=_relative(notebook, paths),
+                runs=tuple((name, _relative(file, paths)) for name, file in runs.items()),
+            )
+        )
+    return [Section("Notebooks", links=tuple(links))] if links else []
+
+
+def _relative(file: Path, paths: profiles.Paths) -> str:
+    return Path(os.path.relpath(file, paths.reports)).as_posix()

@@ -157,26 +157,28 @@ def beside(paper: pd.DataFrame, ours: pd.DataFrame | None, keys: list[str]) -> p
     ]
 
 
-def to_markdown(frame: pd.DataFrame, decimals: int = 2) -> str:
-    """A pipe table: fractions with ``decimals``, whole numbers as such, empty cells for what was not run.
+def texts(values: pd.Series, decimals: int = 2) -> list[str]:
+    """A column's cells as text: fractions with ``decimals``, whole numbers as such, empty for what was not
+    run.
 
     A column of whole numbers is one of counts, though empty cells have made floats of them.
     """
-    columns, rules = [], []
-    for name in frame:
-        values = frame[name]
-        is_number = pd.api.types.is_numeric_dtype(values)
-        whole = is_number and bool((values.dropna() % 1 == 0).all())
-        rules.append("---:" if is_number else "---")
-        columns.append(
-            [_cell(name), *("" if pd.isna(x) else _cell(x, 0 if whole else decimals) for x in values)]
-        )
-    head, *rows = zip(*columns, strict=True)
-    return "\n".join("| " + " | ".join(line) + " |" for line in (head, rules, *rows)) + "\n"
+    whole = pd.api.types.is_numeric_dtype(values) and bool((values.dropna() % 1 == 0).all())
+    return ["" if pd.isna(value) else _text(value, 0 if whole else decimals) for value in values]
 
 
-def _cell(value: object, decimals: int = 0) -> str:
-    """A value as the text of a Markdown cell."""
-    if isinstance(value, float | np.floating):
-        return f"{value:.{decimals}f}"
-    return str(value).replace("|", "\\|").replace("\n", " ")
+def in_words(value: object) -> str:
+    """A part of a provenance as text; of a list, its members."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def to_markdown(frame: pd.DataFrame, decimals: int = 2) -> str:
+    """A pipe table of ``texts``, numbers to the right."""
+    rules = ["---:" if pd.api.types.is_numeric_dtype(frame[name]) else "---" for name in frame]
+    lines = [list(frame), rules, *zip(*(texts(frame[name], decimals) for name in frame), strict=True)]
+    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in map(str, line)] for line in lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in escaped) + "\n"
+
+
+def _text(value: object, decimals: int) -> str:
+    return f"{value:.{decimals}f}" if isinstance(value, float | np.floating) else str(value)
