@@ -15,9 +15,9 @@ from .management import MOT_BY_SOT, TRACKTOR, Rules
 #: Counted as the paper's own code did, for all of Tables 1 to 3: they pool MOT15 and MOT17.
 PROTOCOL = "plain"
 
-# Thresholds that were chosen on the third quarters of the real sequences, with the vanilla Tracktor. A
-# detection beside a track is mostly another person, not the same one: Bergmann et al.'s cover of 0.3 and NMS at
-# 0.3 and 0.6 lose 3 points of MOTA. A head's embeddings all point much the same way, hence a limit of its own.
+# Thresholds that were chosen on the third quarters of the real sequences, with the vanilla Tracktor: a
+# detection beside a track is mostly another person, and Bergmann et al.'s cover of 0.3 and NMS at 0.3 and 0.6
+# lose 3 points of MOTA. A head's embeddings all point much the same way, hence a limit of its own.
 _TRACKTOR = dataclasses.replace(TRACKTOR, cover=0.5, detection_nms=0.5, track_nms=0.5, patience=30)
 _HEAD_DISTANCE = 0.02
 
