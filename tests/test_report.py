@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepmot_lib import profiles, reference, report, tables
+from deepmot_lib import profiles, readme, reference, report, tables
 
 
 @pytest.fixture
