@@ -117,6 +117,64 @@ rule matrix_size:
         run("04_matrix_size")
 
 
+def trained_before(wildcards):
+    """The runs that a run starts from or tracks with: see trackers/study.py."""
+    run = profiles.TrackerRun(**{**wildcards, "seed": int(wildcards.seed)})
+    vanilla = [profiles.TrackerRun(tracker, "vanilla") for tracker in ("tracktor", run.tracker)]
+    if run.reid == "external":  # no training of its own, and one network of ReID for all
+        vanilla += [run._replace(reid="none"), profiles.TrackerRun("tracktor", "vanilla", "external")]
+    table = f"{TABLES}/tracker_{{tracker}}_{{loss}}_{{reid}}_{{matcher}}_seed{{seed}}.csv"
+    return [table.format(**one._asdict()) for one in dict.fromkeys(vanilla) if one != run]
+
+
+rule tracker_training:
+    input:
+        f"{REPO}/notebooks/07_tracker_training.ipynb",
+        library("trackers/*.py", "schedules.py", "loss.py", "distance.py", "evaluation.py", "dhn/weights/*"),
+        rules.data.output,
+        trained_before,
+    output:
+        notebook=f"{RUNS}/notebooks/07_tracker_training-{{tracker}}-{{loss}}-{{reid}}-{{matcher}}-seed{{seed}}.ipynb",
+        table=f"{TABLES}/tracker_{{tracker}}_{{loss}}_{{reid}}_{{matcher}}_seed{{seed}}.csv",
+    wildcard_constraints:
+        tracker="tracktor|goturn|siamrpn",
+        loss=r"vanilla|smooth_l1|dMOTP|dMOTA[-+A-Z]*(dMOTP)?[-A-Z]*",
+        reid="none|external|distance|separate",
+        seed=r"\d+",
+    log:
+        f"{RUNS}/logs/07_tracker_training-{{tracker}}-{{loss}}-{{reid}}-{{matcher}}-seed{{seed}}.log",
+    shell:
+        run(
+            "07_tracker_training",
+            tracker="{wildcards.tracker}",
+            loss="{wildcards.loss}",
+            reid="{wildcards.reid}",
+            matcher="{wildcards.matcher}",
+            seed="{wildcards.seed}",
+        )
+
+
+TRACKERS = [
+    expand(rules.tracker_training.output, **{key: [value] for key, value in one._asdict().items()})
+    for one in PROFILE.trackers.runs
+]
+
+
+rule tracker_ablation:
+    input:
+        f"{REPO}/notebooks/08_tracker_ablation.ipynb",
+        library("report.py", "paper.py", "tables.py", "plots.py", "video.py", "switches.py"),
+        TRACKERS,
+    output:
+        notebook=f"{RUNS}/notebooks/08_tracker_ablation.ipynb",
+        tables=expand(f"{TABLES}/{{name}}.csv", name=["table1", "table2", "table3", "matchers", "table6_training"]),
+        figure=f"{FIGURES}/08_strip.png",
+    log:
+        f"{RUNS}/logs/08_tracker_ablation.log",
+    shell:
+        run("08_tracker_ablation")
+
+
 rule story:
     """The notebooks that only show: nothing reads what they make but the report's figures."""
     input:
@@ -141,6 +199,7 @@ rule report:
         TRAININGS,
         rules.dhn_ablation.output,
         rules.matrix_size.output,
+        rules.tracker_ablation.output,
         expand(
             rules.story.output,
             name=["01_distance_metrics", "05_deepmot_loss", "06_gradient_visualization"],

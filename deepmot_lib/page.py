@@ -22,8 +22,10 @@ from . import tables
 from .document import Document, Figure, Table
 
 #: Which way a measure points; of what is in neither, no number is better than another.
-_MORE_IS_BETTER = frozenset("MOTA MOTP IDF1 IDP IDR Rcll Prcn MT HOTA DetA AssA WA fps".split())
-_LESS_IS_BETTER = frozenset("ML FP FN IDS IDs FM MA SA".split())
+_MORE_IS_BETTER = frozenset(
+    ["MOTA", "MOTP", "IDF1", "IDP", "IDR", "Rcll", "Prcn", "MT", "HOTA", "DetA", "AssA", "WA", "fps"]
+)
+_LESS_IS_BETTER = frozenset(["ML", "FP", "FN", "IDS", "IDs", "FM", "MA", "SA"])
 
 
 @dataclass(frozen=True)

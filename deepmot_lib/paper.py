@@ -114,6 +114,16 @@ column,         1d_conv,    82.74, 32.94, 1.11
 """,
 }
 
+#: By table, the columns that name a row.
+KEYS = {
+    1: ["training", "method"],
+    2: ["loss"],
+    3: ["tracker", "training"],
+    4: ["benchmark", "method"],
+    5: ["discretization", "network"],
+    6: ["discretization", "network"],
+}
+
 #: Numbers of the running text, each with where it stands.
 FACTS = {
     "dhn_training_pairs": (114_483, "Appendix A.1"),

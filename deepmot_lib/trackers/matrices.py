@@ -13,6 +13,7 @@ from ..assignment import optimal_assignment
 from ..distance import box_distance
 from ..gradients import Frame
 from ..pairs import Pairs, from_matrices
+from .finetuning import collected
 from .perturbation import perturb
 
 
@@ -47,6 +48,13 @@ def perturbed_pairs(sequences: Iterable[mot.Sequence], seed: int = 0) -> Pairs:
         distance = box_distance(clip[-1].predictions, clip[-1].objects, image_size)
         matrices.append((distance.numpy(), optimal_assignment(distance).numpy()))
     return from_matrices(matrices, "perturbed ground truth")
+
+
+def training_pairs(folder: str | Path) -> Pairs:
+    """The matrices that the trackers' trainings below ``folder`` have left (``finetuning.collected``), with
+    their optimal assignments; ValueError where there are none."""
+    found = (torch.from_numpy(matrix) for matrix in collected(folder))
+    return from_matrices([(d.numpy(), optimal_assignment(d).numpy()) for d in found], "tracker training")
 
 
 def for_profile(profile: str) -> tuple[list[mot.Sequence], str]:

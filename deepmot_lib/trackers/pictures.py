@@ -24,7 +24,8 @@ def training(history: pd.DataFrame, unit: str = "loss") -> Figure:
     figure, axes = plt.subplots(1, 1 + validated, figsize=(5 + 4 * validated, 3.2), squeeze=False)
     ax = axes[0, 0]
     ax.plot(history["step"], history["loss"], ".", color=COLORS["paper"], markersize=4)
-    smooth = history["loss"].rolling(15, min_periods=1, center=True).mean()
+    window = max(1, len(history) // 7)
+    smooth = history["loss"].rolling(window, min_periods=1, center=True).mean()
     ax.plot(history["step"], smooth, color=COLORS["ours"])
     ax.set(xlabel="step", ylabel=unit, title="training", ylim=(0, None))
     if validated:
@@ -38,13 +39,15 @@ def training(history: pd.DataFrame, unit: str = "loss") -> Figure:
     return figure
 
 
-def rows(pooled: pd.DataFrame, labels: Sequence[str], measures: Sequence[str]) -> Figure:
-    """Rows of ``rows.table`` as bars, a panel a measure; whiskers are deviations over seeds."""
+def rows(ours: pd.DataFrame, keys: list[str], measures: Sequence[str] = ("MOTA", "IDF1", "IDS")) -> Figure:
+    """Rows of ``rows.table``, named by ``keys``, as bars, a panel a measure; whiskers are deviations over
+    seeds."""
+    labels = [" ".join(row) for row in ours[keys].to_numpy()]
     figure, axes = plt.subplots(1, len(measures), figsize=(3.4 * len(measures), 0.36 * len(labels) + 1.2))
     place = np.arange(len(labels))[::-1]
     for ax, measure in zip(np.atleast_1d(axes), measures, strict=True):
-        values = pooled[measure].to_numpy(float)
-        spread = pooled[f"{measure} std"].to_numpy(float) if f"{measure} std" in pooled else None
+        values = ours[measure].to_numpy(float)
+        spread = ours[f"{measure} std"].to_numpy(float) if f"{measure} std" in ours else None
         ax.barh(place, values, xerr=spread, color=COLORS["unseen"], ecolor="black", height=0.7, capsize=2)
         low = np.nanmin(values - np.nan_to_num(spread if spread is not None else 0.0))
         high = np.nanmax(values + np.nan_to_num(spread if spread is not None else 0.0))
@@ -74,6 +77,17 @@ def loss_and_mota(histories: dict[str, list[pd.DataFrame]]) -> tuple[Figure, pd.
 def _between_validations(history: pd.DataFrame) -> pd.DataFrame:
     number = history["validation"].notna().shift(fill_value=False).cumsum()
     return history.groupby(number).agg(loss=("loss", "mean"), validation=("validation", "max")).dropna()
+
+
+def telling(sequence: mot.Sequence, boxes: pd.DataFrame, frames: range, count: int) -> list[int]:
+    """``count`` frames, a third of a second apart, around where these tracks switch most."""
+    step = max(1, round((sequence.frame_rate or 25) / 3))
+    gt = mot.pedestrians(sequence.gt())
+    switched = identity_switches(gt[gt["frame"].isin(frames)], boxes)["frame"].to_numpy()
+    length = step * (count - 1)
+    starts = range(frames.start, max(frames.start + 1, frames.stop - length))
+    first = max(starts, key=lambda start: ((switched > start) & (switched <= start + length)).sum())
+    return [frame for frame in range(first, first + length + 1, step) if frame in frames]
 
 
 def strip(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .. import evaluation, tables
+from .. import evaluation, paper, tables
 from ..profiles import DEEPMOT, DHN
 
 #: What makes a row, apart from the seed: the fields of ``profiles.TrackerRun``.
@@ -80,9 +80,10 @@ def pool(frame: pd.DataFrame, sequence: str = evaluation.OVERALL) -> pd.DataFram
     return means.reset_index()
 
 
-def table(number: int, pooled: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Ours of the paper's Table 1, 2 or 3: its columns ``keys`` in place of ``KEYS``; runs that have not been
-    made are left out."""
+def table(number: int, pooled: pd.DataFrame) -> pd.DataFrame:
+    """Ours of the paper's Table 1, 2 or 3: its key columns (``paper.KEYS``) in place of ``KEYS``; runs that
+    have not been made are left out."""
+    keys = paper.KEYS[number]
     found = pooled.set_index(KEYS)
     rows = {key: found.loc[run] for key, run in TABLES[number].items() if run in found.index}
     if not rows:

@@ -207,6 +207,18 @@ def complete(profile: str, runs: Iterable[TrackerRun], device: str = "cpu") -> N
             score(profile, run, train(profile, run, device), device)
 
 
+def compared(profile: str) -> list[TrackerRun]:
+    """The trainings of Tracktor that differ in their loss: with the paper's matcher, and with the ReID head
+    where the loss can train one (Table 2)."""
+    heads = ("none", "distance")
+    return [
+        run
+        for run in profiles.get(profile).trackers.runs
+        if run.tracker == "tracktor" and run.loss != "vanilla"
+        if run.reid == heads[run.loss != "smooth_l1"] and run.matcher in ("none", profiles.DHN)
+    ]
+
+
 def _keep_features(profile: str, follower: Follower) -> None:
     if isinstance(follower, Tracktor) and profiles.get(profile).trackers.keep_features:
         follower.keep_features(profiles.Paths.of(profile).runs / "trackers" / "features")
