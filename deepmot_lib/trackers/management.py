@@ -67,9 +67,7 @@ class Rules:
             raise ValueError(f"a track is born of one frame or more, and has seen no fewer than none: {self}")
 
 
-# Bergmann et al. take a cover of 0.3 and NMS at 0.3 and 0.6. On the third quarters of the real sequences
-# these lost 3 points of MOTA: a detection beside a track is mostly another person, not the same one.
-TRACKTOR = Rules(cover=0.5, detection_nms=0.5, track_nms=0.5, patience=30)
+TRACKTOR = Rules()
 MOT_BY_SOT = Rules(
     regress_detections=False,
     birth_frames=3,

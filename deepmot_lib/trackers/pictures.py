@@ -40,21 +40,19 @@ def training(history: pd.DataFrame, unit: str = "loss") -> Figure:
 
 
 def rows(ours: pd.DataFrame, keys: list[str], measures: Sequence[str] = ("MOTA", "IDF1", "IDS")) -> Figure:
-    """Rows of ``rows.table``, named by ``keys``, as bars, a panel a measure; whiskers are deviations over
-    seeds."""
+    """Rows of ``rows.table``, named by ``keys``, a panel a measure; whiskers are deviations over seeds."""
     labels = [" ".join(row) for row in ours[keys].to_numpy()]
-    figure, axes = plt.subplots(1, len(measures), figsize=(3.4 * len(measures), 0.36 * len(labels) + 1.2))
+    height = 0.34 * len(labels) + 1.0
+    figure, axes = plt.subplots(1, len(measures), figsize=(3.4 * len(measures), height), sharey=True)
     place = np.arange(len(labels))[::-1]
     for ax, measure in zip(np.atleast_1d(axes), measures, strict=True):
-        values = ours[measure].to_numpy(float)
-        spread = ours[f"{measure} std"].to_numpy(float) if f"{measure} std" in ours else None
-        ax.barh(place, values, xerr=spread, color=COLORS["unseen"], ecolor="black", height=0.7, capsize=2)
-        low = np.nanmin(values - np.nan_to_num(spread if spread is not None else 0.0))
-        high = np.nanmax(values + np.nan_to_num(spread if spread is not None else 0.0))
-        margin = 0.25 * max(high - low, 1e-9)
-        start = 0 if measure == "IDS" else max(0, low - margin)
-        ax.set(title=measure + (" (down is better)" if measure == "IDS" else ""), xlim=(start, high + margin))
-        ax.set_yticks(place, labels if ax is np.atleast_1d(axes)[0] else [""] * len(labels))
+        spread = ours.get(f"{measure} std")
+        ax.errorbar(
+            ours[measure], place, xerr=spread, fmt="o", color=COLORS["ours"], ecolor="black", capsize=3
+        )
+        ax.set(title=measure + (" (down is better)" if measure == "IDS" else " [%]"), ylim=(-0.6, None))
+        ax.grid(axis="y", color="#E5E5E5")
+        ax.set_yticks(place, labels)
     return figure
 
 
@@ -69,7 +67,8 @@ def loss_and_mota(histories: dict[str, list[pd.DataFrame]]) -> tuple[Figure, pd.
         points = pd.concat(_between_validations(history) for history in seeds)
         correlations[name] = points["loss"].corr(points["validation"], method="spearman")
         ax.scatter(points["loss"], 100 * points["validation"], s=18, color=COLORS["ours"])
-        ax.set(title=f"{name}\nrank correlation {correlations[name]:+.2f}", xlabel="training loss")
+        found = f"{correlations[name]:+.2f}" if len(points) > 2 else "needs more points"
+        ax.set(title=f"{name}\nrank correlation {found}", xlabel="training loss")
     axes[0, 0].set_ylabel("MOTA, third quarters [%]")
     return figure, pd.Series(correlations, name="rank correlation of loss and MOTA")
 
