@@ -42,6 +42,7 @@ def run(notebook, **parameters):
 rule all:
     input:
         f"{REPORTS}/REPORT.md",
+        f"{REPORTS}/index.html",
 
 
 rule data:
@@ -191,21 +192,46 @@ rule story:
         run("{wildcards.name}")
 
 
+# Everything before the report.
+FINISHED = [
+    rules.data.output,
+    TRAININGS,
+    rules.dhn_ablation.output,
+    rules.matrix_size.output,
+    TRACKERS,
+    rules.tracker_ablation.output,
+    expand(
+        rules.story.output,
+        name=["01_distance_metrics", "05_deepmot_loss", "06_gradient_visualization"],
+    ),
+]
+
+
+rule notebook_pages:
+    """The executed notebooks as HTML, for the report to lead to."""
+    input:
+        FINISHED,
+    output:
+        directory(f"{RUNS}/html"),
+    params:
+        notebooks=lambda wildcards, input: [file for file in input if file.endswith(".ipynb")],
+    log:
+        f"{RUNS}/logs/notebook_pages.log",
+    shell:
+        f"{sys.executable} -m nbconvert --to html --output-dir {{output}} {{params.notebooks:q}} "
+        "> {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+
+
 rule report:
     input:
         f"{REPO}/notebooks/10_report.ipynb",
-        library("report.py", "reference.py", "evaluation.py", "result_files.py", "tables.py", "paper.py"),
-        rules.data.output,
-        TRAININGS,
-        rules.dhn_ablation.output,
-        rules.matrix_size.output,
-        rules.tracker_ablation.output,
-        expand(
-            rules.story.output,
-            name=["01_distance_metrics", "05_deepmot_loss", "06_gradient_visualization"],
-        ),
+        library("report.py", "document.py", "page.*", "reference.py", "evaluation.py", "result_files.py"),
+        library("tables.py", "paper.py"),
+        FINISHED,
+        rules.notebook_pages.output,
     output:
         report=f"{REPORTS}/REPORT.md",
+        page=f"{REPORTS}/index.html",
         notebook=f"{RUNS}/notebooks/10_report.ipynb",
     log:
         f"{RUNS}/logs/10_report.log",

@@ -63,6 +63,7 @@ def render(document: Document) -> str:
     environment.filters |= {
         # One report links to another's page, not to its text.
         "prose": lambda text: markdown(text.replace("/REPORT.md", "/index.html")),
+        "inline": lambda text: markdown(text).strip().removeprefix("<p>").removesuffix("</p>"),
         "plain": lambda text: text.replace("`", ""),
         "anchor": lambda text: re.sub(r"\W+", "-", text.lower()).strip("-"),
         "blank": lambda value: "" if pd.isna(value) else value,
