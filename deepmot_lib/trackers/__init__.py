@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import device as Device
 
 from ..files import atomic
@@ -44,21 +44,26 @@ def load(path: str | Path, device: str | Device = "cpu") -> Follower:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of weights")
+    about = _about(path)
     try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})["deepmot"])
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         options = about["options"]
         if about["tracker"] == Tracktor.name:
             options = options | {"pretrained": False}
         follower = create(about["tracker"], **options)
-        follower.load_state_dict(state)
-    except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        follower.load_state_dict(load_file(path))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: broken, or not a tracker's weights ({error})") from None
     return follower.eval().to(device)
 
 
 def notes(path: str | Path) -> dict:
-    """The notes that ``save`` was given."""
-    with safe_open(path, "pt") as file:
-        return json.loads(file.metadata()["deepmot"])["notes"]
+    """The notes that ``save`` was given; ValueError where the file is broken or another network's."""
+    return _about(path)["notes"]
+
+
+def _about(path: str | Path) -> dict:
+    try:
+        with safe_open(path, "pt") as file:
+            return {"notes": {}, **json.loads((file.metadata() or {})["deepmot"])}
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: broken, or not a tracker's weights ({error})") from None

@@ -1,0 +1,202 @@
+"""A tracker's training by clips of a rendered sequence, its checkpoint and what it leaves behind."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torchvision.ops import box_iou
+
+from deepmot_lib import dhn, mot, synthetic
+from deepmot_lib.dhn.training import CheckpointError
+from deepmot_lib.schedules import TrackerSchedule
+from deepmot_lib.trackers import finetuning
+from deepmot_lib.trackers.tracktor import Tracktor
+
+from .test_tracker_training import Shifter
+
+SCHEDULE = TrackerSchedule(steps=60, reid_steps=6, learning_rate=0.02, scale=10.0, reid_frames=3)
+
+
+@pytest.fixture(scope="module")
+def sequence(tmp_path_factory) -> mot.Sequence:
+    return synthetic.write_sequences(tmp_path_factory.mktemp("data"), 1, 16, (96, 128))[0]
+
+
+def shifter(**options) -> Shifter:
+    """One that is wrong at first: it looks a third of a person to the right."""
+    torch.manual_seed(0)
+    follower = Shifter(**options)
+    follower.options = {}
+    with torch.no_grad():
+        follower.shift += torch.tensor([0.35, 0.0, 0.35, 0.0])
+    return follower
+
+
+def sinkhorn() -> dhn.Matcher:
+    return dhn.create("sinkhorn", eps_end=0.05, rounds=30)
+
+
+def train(follower, sequence, checkpoint, objective="dMOTA+dMOTP", matcher="sinkhorn", **options):
+    matcher = sinkhorn() if matcher == "sinkhorn" else matcher
+    schedule = options.pop("schedule", SCHEDULE)
+    return finetuning.train(follower, [sequence], objective, matcher, schedule, checkpoint, **options)
+
+
+@torch.no_grad()
+def overlap(follower, sequence) -> float:
+    """Mean overlap of where people are followed to with where they went, in the first half."""
+    gt = mot.pedestrians(sequence.gt())
+    found = []
+    for frame in mot.split(sequence)["train"][:-1]:
+        both = gt[gt.frame == frame].merge(gt[gt.frame == frame + 1], on="id", suffixes=("", "_next"))
+        before, now = (
+            torch.tensor(both[[f"{side}{end}" for side in ("x1", "y1", "x2", "y2")]].to_numpy(np.float32))
+            for end in ("", "_next")
+        )
+        found.append(box_iou(follower.follow(None, before, None).boxes, now).diagonal())
+    return torch.cat(found).mean().item()
+
+
+@pytest.mark.parametrize("objective", ["dMOTA+dMOTP", "smooth_l1"])
+def test_it_learns_from_clips_of_a_sequence(sequence, tmp_path, objective):
+    follower = shifter()
+    before = overlap(follower, sequence)
+    matcher = None if objective == "smooth_l1" else sinkhorn()
+    history = train(follower, sequence, tmp_path / "a.pt", objective, matcher)
+    assert overlap(follower, sequence) > before + 0.15 and not follower.training
+    assert history["step"].iloc[-1] == 60 and history["loss"].equals(history[objective])
+    assert history["loss"].tail(15).mean() < 0.9 * history["loss"].head(15).mean()
+
+
+def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(sequence, tmp_path, monkeypatch):
+    monkeypatch.setattr("deepmot_lib.trackers.fitting._SAVE_EVERY_S", 0.0)
+    schedule = dataclasses.replace(SCHEDULE, steps=10)
+    whole, killed, resumed = (shifter() for _ in range(3))
+    calls, rule = [], sinkhorn()
+
+    class Killer(torch.nn.Module):
+        name = "sinkhorn"
+
+        def forward(self, distance):
+            calls.append(distance.shape)
+            if len(calls) == 7:
+                raise KeyboardInterrupt
+            return rule(distance)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, sequence, tmp_path / "killed" / "a.pt", matcher=Killer(), schedule=schedule)
+    expected = train(whole, sequence, tmp_path / "whole" / "a.pt", schedule=schedule)
+    torch.manual_seed(99)  # another process has another generator
+    history = train(resumed, sequence, tmp_path / "killed" / "a.pt", schedule=schedule)
+    assert history.equals(expected) and torch.equal(resumed.shift, whole.shift)
+    assert not torch.equal(killed.shift, whole.shift)
+    matrices = [finetuning.collected(tmp_path / name) for name in ("killed", "whole")]
+    assert all(np.array_equal(a, b) for a, b in zip(*matrices, strict=True)) and len(matrices[0]) == 10
+
+
+def test_the_matrices_that_the_matcher_was_asked_are_left_beside_the_checkpoint(sequence, tmp_path):
+    asked, rule = [], sinkhorn()
+
+    def spy(distance):
+        asked.append(distance[0].detach().numpy())
+        return rule(distance)
+
+    train(shifter(), sequence, tmp_path / "run" / "a.pt", matcher=spy)
+    assert len(list((tmp_path / "run" / "matrices").iterdir())) == 60
+    found = finetuning.collected(tmp_path)
+    assert len(found) == 60 and all(np.array_equal(a, b) for a, b in zip(found, asked, strict=True))
+    np.save(tmp_path / "run" / "matrices" / "0000060.npy", np.zeros((0, 3), np.float32))
+    assert len(finetuning.collected(tmp_path)) == 60, "one of no rows is no matrix to learn from"
+
+
+def test_of_a_long_training_about_a_hundred_matrices_are_kept(sequence, tmp_path, monkeypatch):
+    monkeypatch.setattr(finetuning, "_MATRICES", 4)
+    train(shifter(), sequence, tmp_path / "a.pt", schedule=dataclasses.replace(SCHEDULE, steps=9))
+    names = [file.name for file in sorted((tmp_path / "matrices").iterdir())]
+    assert names == ["0000000.npy", "0000002.npy", "0000004.npy", "0000006.npy", "0000008.npy"]
+
+
+def test_smooth_l1_asks_no_matcher_and_leaves_no_matrices(sequence, tmp_path):
+    def never(distance):
+        pytest.fail("asked")
+
+    train(shifter(), sequence, tmp_path / "a.pt", "smooth_l1", never)
+    assert finetuning.collected(tmp_path) == []
+
+
+def test_with_a_head_clips_are_longer_and_it_learns_too(sequence, tmp_path):
+    follower = shifter(looks=True)
+    before = follower.project.weight.clone()
+    history = train(follower, sequence, tmp_path / "a.pt", reid="distance")
+    assert history["step"].iloc[-1] == SCHEDULE.reid_steps
+    assert follower.seen == SCHEDULE.reid_steps * SCHEDULE.reid_frames
+    assert not torch.equal(before, follower.project.weight)
+
+
+def test_only_tracktors_heads_are_trained(sequence, tmp_path):
+    torch.manual_seed(0)
+    follower = Tracktor("tiny", side=96, reid=True)
+    before = {name: value.clone() for name, value in follower.state_dict().items()}
+    schedule = dataclasses.replace(SCHEDULE, reid_steps=3, learning_rate=1e-3)
+    train(follower, sequence, tmp_path / "a.pt", reid="distance", schedule=schedule)
+    changed = {name for name, value in follower.state_dict().items() if not torch.equal(value, before[name])}
+    assert {name.split(".")[0] for name in changed} == {"detector", "reid"}
+    assert all(name.startswith(("detector.roi_heads.", "reid.")) for name in changed)
+    mine = {id(parameter) for parameter in follower.trained()}
+    parameters = {name for name, parameter in follower.named_parameters() if id(parameter) in mine}
+    # D is made of boxes and embeddings: no gradient reaches the scores.
+    assert changed == {name for name in parameters if ".cls_score." not in name}
+
+
+def test_the_state_that_validates_best_is_kept(sequence, tmp_path):
+    follower, seen, scores = shifter(), [], [0.2, 0.9, 0.9, 0.1]
+
+    def validate():
+        assert not follower.training and not torch.is_grad_enabled()
+        seen.append(follower.shift.detach().clone())
+        return scores[len(seen) - 1]
+
+    schedule = dataclasses.replace(SCHEDULE, steps=8, validations=4)
+    history = train(follower, sequence, tmp_path / "a.pt", validate=validate, schedule=schedule)
+    assert history.dropna()["step"].tolist() == [2, 4, 6, 8]
+    assert history["validation"].dropna().tolist() == scores
+    assert torch.equal(follower.shift, seen[1]) and not torch.equal(seen[1], seen[3])
+
+
+OTHER = dataclasses.replace(SCHEDULE, steps=3, learning_rate=0.01)
+
+
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        ({"seed": 1}, "its seed is 0, not 1"),
+        ({"schedule": OTHER}, "its learning_rate is 0.02, not 0.01"),
+        ({"objective": "dMOTP"}, "its name is 'shifter, dMOTA', not 'shifter, dMOTP'"),
+        ({"matcher": None}, "its matcher is 'sinkhorn', not None"),
+        ({"sequence": "shorter"}, "its clips is 7, not 5"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_the_checkpoint_of_another_training_is_refused(sequence, tmp_path, change, named):
+    schedule = dataclasses.replace(SCHEDULE, steps=3)
+    usual = {"sequence": sequence, "schedule": schedule, "objective": "dMOTA", "matcher": sinkhorn()}
+    train(shifter(), checkpoint=tmp_path / "a.pt", **usual)
+    if "sequence" in change:
+        change = {"sequence": dataclasses.replace(sequence, length=12)}
+    with pytest.raises(CheckpointError, match=named):
+        train(shifter(), checkpoint=tmp_path / "a.pt", **usual | change)
+
+
+def test_a_loss_that_is_not_finite_stops_it(sequence, tmp_path):
+    follower = shifter()
+    torch.nn.init.constant_(follower.shift, torch.inf)
+    with pytest.raises(FloatingPointError, match="shifter, smooth_l1: the loss became"):
+        train(follower, sequence, tmp_path / "a.pt", "smooth_l1", None)
+    assert not (tmp_path / "a.pt").exists()
+
+
+def test_sequences_without_a_clip_are_refused(sequence, tmp_path):
+    with pytest.raises(ValueError, match="no sequence has 2 consecutive frames with people"):
+        train(shifter(), dataclasses.replace(sequence, length=2), tmp_path / "a.pt")
+    assert list(tmp_path.iterdir()) == []

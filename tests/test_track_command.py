@@ -1,0 +1,233 @@
+"""Weights of trackers, which of them are the best here, and ``deepmot track``, which takes them."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from deepmot_lib import dhn, mot, synthetic, trackers
+from deepmot_lib.__main__ import main
+from deepmot_lib.evaluation import evaluate
+from deepmot_lib.trackers import best
+
+SMALL = {
+    "tracktor": {"backbone": "tiny", "side": 96, "reid": True},
+    "goturn": {"size": 64, "widths": (8, 8, 8, 8, 8), "hidden": 16},
+    "siamrpn": {"widths": (4, 8, 8)},
+}
+
+
+def small(name: str) -> trackers.Follower:
+    torch.manual_seed(0)
+    follower = trackers.create(name, **SMALL[name]).eval()
+    if name == "tracktor":  # one that believes every detection and leaves it where it is
+        predictor = follower.detector.roi_heads.box_predictor
+        torch.nn.init.zeros_(predictor.bbox_pred.weight)
+        torch.nn.init.zeros_(predictor.bbox_pred.bias)
+        predictor.cls_score.bias.data = torch.tensor([-50.0, 50.0])
+    return follower
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    return synthetic.write_sequences(tmp_path_factory.mktemp("data"), 1, 6, (96, 128))[2]
+
+
+@pytest.fixture
+def place(rendered, tmp_path, monkeypatch):
+    """A folder with a copy of a sequence, and Tracktor's weights beside it; nothing else is here."""
+    monkeypatch.setenv("DEEPMOT_OUT", str(tmp_path / "here"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    shutil.copytree(rendered.path, tmp_path / "gt" / rendered.name)
+    trackers.save(tmp_path / "weights.safetensors", small("tracktor"))
+    return tmp_path
+
+
+def track(place, *more, tracker="tracktor", weights="weights.safetensors"):
+    sequence = next((place / "gt").iterdir())
+    given = [] if weights is None else ["--weights", str(place / weights)]
+    out = place / "results" / f"{sequence.name}.txt"
+    return main(["track", str(sequence), "--tracker", tracker, "--out", str(out), *given, *more])
+
+
+# --- weights ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", trackers.NAMES)
+def test_what_is_saved_comes_back(tmp_path, name):
+    follower, boxes = small(name), torch.tensor([[10.0, 20, 40, 90], [60, 10, 90, 90]])
+    if name != "tracktor":
+        for parameter in follower.parameters():  # some start at 0
+            torch.nn.init.normal_(parameter, std=0.1)
+    trackers.save(tmp_path / "a.safetensors", follower, profile="smoke", validation=0.25)
+    back = trackers.load(tmp_path / "a.safetensors")
+    assert type(back) is type(follower) and not back.training
+    image = torch.rand(3, 96, 128)
+    with torch.no_grad():
+        a, b = (f.follow(f.see(image), boxes, f.remember(f.see(image), boxes)) for f in (follower, back))
+    assert torch.equal(a.boxes, b.boxes) and torch.equal(a.scores, b.scores)
+    assert (a.appearance is None) == (b.appearance is None) == (name != "tracktor")
+    assert trackers.notes(tmp_path / "a.safetensors") == {"profile": "smoke", "validation": 0.25}
+
+
+def broken(file):
+    trackers.save(file, small("goturn"))
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        broken,
+        lambda file: file.write_bytes(b"no weights"),
+        lambda file: save_file({"a": torch.zeros(1)}, file),
+        lambda file: shutil.copy(next(dhn.WEIGHTS.glob("*.safetensors")), file),
+        lambda file: save_file({}, file, {"deepmot": '{"tracker": "kcf", "options": {}}'}),
+        lambda file: save_file({}, file, {"deepmot": '{"tracker": "goturn", "options": {"sides": 3}}'}),
+        lambda file: save_file({}, file, {"deepmot": '{"tracker": "goturn", "options": {}}'}),
+    ],
+    ids=["cut", "no file", "no notes", "a matcher's", "unknown", "options", "no weights"],
+)
+def test_what_is_no_tracker_is_refused_by_name(tmp_path, spoil):
+    spoil(tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match=r"a\.safetensors: broken, or not a tracker's weights"):
+        trackers.load(tmp_path / "a.safetensors")
+
+
+def test_missing_weights_and_unknown_names(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.safetensors: no such file of weights"):
+        trackers.load(tmp_path / "none.safetensors")
+    with pytest.raises(ValueError, match="unknown tracker 'kcf': choose one of tracktor, goturn, siamrpn"):
+        trackers.create("kcf")
+
+
+# --- the best here ------------------------------------------------------------------------------------------
+
+
+def leave(place, profile, loss, validation, tracker="tracktor", seed=0):
+    """Weights where notebook 07 leaves them."""
+    path = place / "here" / "runs" / profile / "trackers" / tracker / loss / "none" / "none" / f"seed{seed}"
+    file = path / "weights.safetensors"
+    trackers.save(file, small(tracker), profile=profile, validation=validation)
+    return file
+
+
+def test_the_best_is_of_the_best_profile_and_validated_best(place):
+    assert best.find("tracktor") is None
+    vanilla = leave(place, "smoke", "vanilla", None)
+    assert best.find("tracktor") == vanilla
+    low, high = leave(place, "smoke", "dMOTA", -0.3), leave(place, "smoke", "dMOTA", 0.9, seed=1)
+    assert best.find("tracktor") == high != low
+    standard = leave(place, "standard", "vanilla", None)
+    assert best.find("tracktor") == standard
+    worse = leave(place, "standard", "dMOTP", -0.5)
+    assert best.find("tracktor") == worse, "what was never validated comes last"
+    assert best.find("goturn") is None
+
+
+def test_single_object_trackers_take_the_vanilla_detector_of_their_profile(place):
+    leave(place, "standard", "smooth_l1", 0.5, "goturn")
+    team, told = best.team("goturn")
+    assert team.detector is None and "public detections are taken as they are" in told
+    judge = leave(place, "standard", "vanilla", None)
+    team, told = best.team("goturn")
+    assert team.detector.name == "tracktor" and f"detections judged by {judge}" in told
+    team, _ = best.team("tracktor")
+    assert team.detector is team.follower
+
+
+def test_broken_weights_among_those_here_are_named(place, capsys):
+    file = leave(place, "smoke", "dMOTA", 0.5)
+    file.write_bytes(b"half")
+    assert track(place, weights=None) == 1
+    assert str(file) in capsys.readouterr().err
+
+
+# --- deepmot track ------------------------------------------------------------------------------------------
+
+
+def test_its_result_can_be_evaluated(place, capsys):
+    assert track(place) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == f"tracktor, weights {place / 'weights.safetensors'}"
+    file = next((place / "results").iterdir())
+    boxes = mot.read_boxes(file)
+    assert printed[1] == f"{file} holds {boxes['id'].nunique()} tracks in 6 frames"
+    measures = evaluate(place / "gt", place / "results", "plain").loc["OVERALL"]
+    assert measures["Rcll"] > 0.5 and boxes["frame"].max() == 6
+
+
+@pytest.mark.parametrize("tracker", ["goturn", "siamrpn"])
+def test_single_object_trackers_track_too(place, tracker):
+    trackers.save(place / "sot.safetensors", small(tracker))
+    assert track(place, tracker=tracker, weights="sot.safetensors") == 0
+    assert mot.read_boxes(next((place / "results").iterdir()))["frame"].min() >= 3  # born of three frames
+
+
+def test_a_film_of_it(place, capsys):
+    film = place / "film.gif"
+    assert track(place, "--video", str(film)) == 0 and f"{film} shows them" in capsys.readouterr().out
+    with Image.open(film) as opened:
+        assert opened.n_frames == 6
+
+
+def test_the_best_weights_here_are_taken_or_what_to_run_is_told(place, capsys):
+    assert track(place, weights=None) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "run notebooks/07_tracker_training.ipynb" in told and "--weights" in told
+    file = leave(place, "smoke", "dMOTA", 0.5)
+    assert track(place, weights=None) == 0 and str(file) in capsys.readouterr().out
+
+
+def image(folder, name="000004.jpg"):
+    return next((folder / "gt").iterdir()) / "img1" / name
+
+
+@pytest.mark.parametrize(
+    "spoil, named",
+    [
+        (lambda f: trackers.save(f / "weights.safetensors", small("goturn")), "of goturn, not of tracktor"),
+        (lambda f: (f / "weights.safetensors").unlink(), "weights.safetensors: no such file of weights"),
+        (lambda f: (f / "weights.safetensors").write_bytes(b"half"), "weights.safetensors: broken"),
+        (lambda f: image(f).write_bytes(image(f).read_bytes()[:400]), "000004.jpg: not a readable image"),
+        (lambda f: image(f).unlink(), "000004.jpg"),
+        (lambda f: Image.new("RGB", (99, 96)).save(image(f)), "000004.jpg: is 96 x 99 pixels"),
+        (lambda f: (image(f).parents[1] / "det" / "det.txt").unlink(), "det.txt: no such file"),
+        (lambda f: (image(f).parents[1] / "det" / "det.txt").write_text("1,x\n"), "det.txt:1: "),
+    ],
+    ids=[
+        "another's",
+        "no weights",
+        "half weights",
+        "image",
+        "no image",
+        "size",
+        "no detections",
+        "detections",
+    ],
+)
+def test_bad_input_is_named_in_a_line_and_nothing_is_written(place, capsys, spoil, named):
+    spoil(place)
+    before = sorted(place.rglob("*"))
+    assert track(place, "--video", str(place / "film.gif")) == 1
+    told = [line for line in capsys.readouterr().err.split("\n") if line.startswith("deepmot: ")]
+    assert len(told) == 1 and named in told[0]
+    made = set(place.rglob("*")) - set(before)
+    assert not [path for path in made if path.is_file()]
+
+
+def test_a_film_of_an_unknown_kind_is_refused_before_any_work(place, capsys, monkeypatch):
+    monkeypatch.setattr("deepmot_lib.trackers.tracking.track", lambda *_: pytest.fail("tracked"))
+    assert track(place, "--video", str(place / "film.txt")) == 1
+    assert "film.txt" in capsys.readouterr().err and not (place / "results").exists()
+
+
+def test_a_sequence_in_which_nothing_is_detected_has_an_empty_result(place, capsys):
+    (image(place).parents[1] / "det" / "det.txt").write_text("")
+    assert track(place) == 0 and "holds 0 tracks in 6 frames" in capsys.readouterr().out
+    measures = evaluate(place / "gt", place / "results", "plain").loc["OVERALL"]
+    assert measures["FN"] == len(mot.pedestrians(mot.find_sequences(place / "gt")[0].gt()))
+    assert np.isclose(measures["MOTA"], 0)
