@@ -169,7 +169,7 @@ def _track(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], No
         sequence = mot.Sequence.open(arguments.sequence)
         team, told = best.team(arguments.tracker, arguments.weights)
         print(told)
-        rules = data.rules(arguments.tracker, bool(team.follower.options.get("reid")))
+        rules = data.rules(arguments.tracker)
         boxes = tracking.track(team.follower, sequence, rules, team.detector)
         mot.write_results(arguments.out, boxes)
         print(f"{arguments.out} holds {boxes['id'].nunique()} tracks in {sequence.length} frames")

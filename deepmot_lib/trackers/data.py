@@ -17,9 +17,8 @@ PROTOCOL = "plain"
 
 # Thresholds that were chosen on the third quarters of the real sequences, with the vanilla Tracktor: a
 # detection beside a track is mostly another person, and Bergmann et al.'s cover of 0.3 and NMS at 0.3 and 0.6
-# lose 3 points of MOTA. A head's embeddings all point much the same way, hence a limit of its own.
+# lose 3 points of MOTA.
 _TRACKTOR = dataclasses.replace(TRACKTOR, cover=0.5, detection_nms=0.5, track_nms=0.5, patience=30)
-_HEAD_DISTANCE = 0.02
 
 
 class TrackerData(NamedTuple):
@@ -47,12 +46,9 @@ def for_profile(profile: str) -> TrackerData:
     )
 
 
-def rules(tracker: str, head: bool = False) -> Rules:
-    """The track management around a tracker (Sec. 5.2), whether or not a ReID head of its own recognises
-    people."""
-    if tracker != "tracktor":
-        return MOT_BY_SOT
-    return dataclasses.replace(_TRACKTOR, revival_distance=_HEAD_DISTANCE) if head else _TRACKTOR
+def rules(tracker: str) -> Rules:
+    """The track management around a tracker (Sec. 5.2)."""
+    return _TRACKTOR if tracker == "tracktor" else MOT_BY_SOT
 
 
 def detectors(sequences: Iterable[mot.Sequence]) -> str:

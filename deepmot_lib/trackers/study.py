@@ -152,8 +152,7 @@ def embedder(profile: str, device: str = "cpu") -> reid.Embedder:
 
 def follow(members: Team, sequences: Iterable[mot.Sequence], part: str) -> dict[str, pd.DataFrame]:
     """The tracks (``tracking.COLUMNS``) in that part of the sequences, by name."""
-    head = members.embed is None and bool(members.follower.options.get("reid"))
-    rules = data.rules(members.follower.name, head)
+    rules = data.rules(members.follower.name)
     return {
         sequence.name: tracking.track(
             members.follower,
