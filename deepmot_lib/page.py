@@ -30,8 +30,9 @@ _LESS_IS_BETTER = frozenset(["ML", "FP", "FN", "IDS", "IDs", "FM", "MA", "SA"])
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the page: a measure, whose it is (``paper``, ``ours`` or empty), and per row its text, the
-    spread over seeds and what sets it apart from the paper's number (``better``, ``worse`` or empty).
+    """One column of the page: a measure, whose it is (``paper``, ``ours`` or empty) and, a row, its text, its
+    spread over seeds, its difference from the paper's number and what that is (``better``, ``worse`` or
+    empty).
 
     ``best`` are the rows to print in bold.
     """
@@ -90,8 +91,8 @@ def keys(frame: pd.DataFrame) -> list[str]:
 
 
 def blocks(frame: pd.DataFrame) -> list[Block]:
-    """The rows that agree in all keys but the last, in order; those that the paper does not have come last and
-    apart. A table whose blocks would hold a row or so each stays in one piece."""
+    """The rows that agree in all keys but the last, in order; those that the paper does not have come last
+    and apart. A table whose blocks would hold a row or so each stays in one piece."""
     outer = [frame[name].fillna("").astype(str) for name in keys(frame)[:-1]]
     theirs = [name for name in frame if name.endswith(" (paper)")]
     beyond = frame[theirs].isna().all(axis=1) if theirs else pd.Series(False, frame.index)
@@ -145,7 +146,7 @@ def _differences(table: Table, measure: str, side: str) -> tuple[list[str], list
     if side != "ours" or f"{measure} (paper)" not in frame:
         return [""] * len(frame), [""] * len(frame)
     both = frame[[f"{measure} (paper)", f"{measure} (ours)"]].astype(float)
-    decimals = 0 if (both.stack() % 1 == 0).all() else table.decimals
+    decimals = 0 if (both.stack().dropna() % 1 == 0).all() else table.decimals
     changes = (both.iloc[:, 1] - both.iloc[:, 0]).round(decimals).tolist()
     gains = [change * direction(measure) for change in changes]
     return (

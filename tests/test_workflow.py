@@ -54,6 +54,14 @@ def test_the_report_is_there_and_says_what_it_is(finished):
         assert figure.name in report
 
 
+def test_the_page_leads_to_every_notebook_as_it_ran(finished):
+    page = (finished / "reports" / "smoke" / "index.html").read_text()
+    ran = {file.stem for file in (finished / "runs" / "smoke" / "notebooks").glob("*.ipynb")}
+    pages = {file.stem for file in (finished / "runs" / "smoke" / "html").glob("*.html")}
+    assert pages == ran - {"10_report"}, "all but the one that writes the page"
+    assert all(f"runs/smoke/html/{name}.html" in page for name in pages)
+
+
 def test_table_5_holds_the_papers_numbers_beside_ours(finished):
     frame, made_from = tables.read(finished / "reports" / "smoke" / "tables" / "table5.csv")
     assert made_from["profile"] == "smoke"
