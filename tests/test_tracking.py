@@ -82,7 +82,7 @@ def test_a_follower_that_is_right_scores_full_marks(sequence):
 
 
 def test_the_memory_is_of_the_frame_before_where_the_track_was_seen(sequence):
-    follower = Still()
+    follower = Still(step=2.0)
     run(sequence, follower)
     assert follower.memories[:4] == [[], [1.0], [2.0], [3.0, 3.0]]
 
@@ -144,7 +144,7 @@ def test_frames_without_detections_or_people_and_boxes_outside_the_image_are_tra
     found = sequence.detections().query("frame != 2 and frame != 4 and x1 < 40")
     outside = found.iloc[:2].assign(frame=4, x1=[200.0, -15.0], x2=[220.0, 15.0])
     mot.write_results(sequence.path / "det" / "det.txt", pd.concat([found, outside]))
-    result = run(sequence, Still(step=0.0))
+    result = run(sequence)
     assert result["x1"].min() == 0 and result["x2"].max() <= 80
     assert len(result.query("frame == 4")) == 2, "the walker, and who comes in at the border"
     row = evaluate_sequence(sequence.gt().query("frame > 6"), result, "plain")
