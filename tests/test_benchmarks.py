@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import Ratio, bench_loss, run
+from benchmarks import Ratio, bench_loss, bench_trackers, run
 from deepmot_lib.loss import DeepMOTLoss
 
 FASTER, SLOWER = Ratio("a", 25.0, 20.0, True), Ratio("b", 1.25, 1.0, False)
@@ -43,3 +43,15 @@ def test_the_loop_is_the_same_loss():
         frame = (distance[few, few], soft[few, few], tracks[few], objects[few])
         for a, b in zip(bench_loss.step(loop, *frame), bench_loss.step(ours, *frame), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_a_repeated_sequence_goes_forwards_and_backwards(tmp_path):
+    found = bench_trackers.repeated(tmp_path, 9, of=4)
+    assert found.length == 9 and found.image_size == (96, 128)
+    same = [(1, 7), (2, 6), (2, 8), (3, 5), (3, 9)]
+    assert all((found.image(a) == found.image(b)).all() for a, b in same)
+    assert not (found.image(1) == found.image(4)).all()
+    detections = found.detections()
+    for a, b in same:
+        first, second = (detections[detections["frame"] == frame]["x1"].tolist() for frame in (a, b))
+        assert first == second and len(first) > 0

@@ -182,3 +182,45 @@ def test_clips_stay_in_their_part_and_follow_the_ground_truth():
     assert last[-1].image.shape == (3, *sequence.image_size) and last[-1].image_size == sequence.image_size
     with pytest.raises(ValueError, match="no sequence has 50 consecutive frames"):
         training.Clips([sequence], length=50)
+
+
+def test_frames_without_people_are_in_no_clip():
+    sequence = mot.find_sequences(synthetic.for_profile("smoke"))[0]
+    gt = sequence.gt()
+
+    class Gap:
+        length, image = sequence.length, sequence.image
+
+        def gt(self):
+            return gt[gt["frame"] != 5]
+
+    clips = training.Clips([Gap()], length=2, min_visibility=0.0)
+    assert len(clips) == sequence.length // 2 - 1 - 2, "neither the one that ends in frame 5 nor the next"
+
+
+@pytest.mark.parametrize("objective", training.LOSSES)
+def test_boxes_outside_of_the_image_and_people_who_leave_have_a_gradient(objective):
+    outside = torch.tensor([[-90.0, -80, -50, -20], [150, 100, 250, 190], [400, 400, 430, 480]])
+    frames = clip((outside, [1, 2, 3]), (torch.cat([BOXES[:1], outside[1:2]]), [7, 2]))
+    follower, loss = Shifter(), DeepMOTLoss(scale=10.0)
+    training.clip_loss(follower, frames, objective, dhn.load("min_sum"), loss, seeded()).backward()
+    assert follower.shift.grad.isfinite().all() and follower.shift.grad.abs().sum() > 0
+
+
+def test_nobody_who_stays_is_nothing_to_learn_by_smooth_l1():
+    follower = Shifter()
+    frames = clip((BOXES, [1, 2, 3]), (BOXES, [4, 5, 6]))
+    found = training.clip_loss(follower, frames, "smooth_l1", None, DeepMOTLoss(), seeded())
+    found.backward()
+    assert found.item() == 0 and follower.shift.grad.abs().sum() == 0
+
+
+def test_more_than_three_hundred_people_in_a_frame():
+    boxes = torch.tensor([(x, y, x + 7.0, y + 9.0) for x in range(0, 160, 8) for y in range(0, 119, 7)])
+    ids = list(range(len(boxes)))
+    frames = clip((boxes, ids), (boxes + torch.tensor([1.0, 0, 1, 0]), ids))
+    follower, loss = Shifter(), DeepMOTLoss(scale=10.0)
+    found = training.clip_loss(follower, frames, "dMOTA+dMOTP", dhn.load("min_sum"), loss, seeded())
+    found.backward()
+    assert len(ids) == 340 and found.isfinite()
+    assert follower.shift.grad.isfinite().all() and follower.shift.grad.abs().sum() > 0

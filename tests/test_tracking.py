@@ -82,7 +82,7 @@ def test_a_follower_that_is_right_scores_full_marks(sequence):
 
 
 def test_the_memory_is_of_the_frame_before_where_the_track_was_seen(sequence):
-    follower = Still()
+    follower = Still(step=2.0)
     run(sequence, follower)
     assert follower.memories[:4] == [[], [1.0], [2.0], [3.0, 3.0]]
 
@@ -137,6 +137,29 @@ def test_a_sequence_in_which_nothing_is_detected_has_an_empty_result(sequence, r
     (sequence.path / "det" / "det.txt").write_text("")
     result = run(sequence, rules=rules)
     assert result.empty and list(result) == tracking.COLUMNS and result["id"].dtype == np.int64
+
+
+def test_frames_without_detections_or_people_and_boxes_outside_the_image_are_tracked(sequence):
+    """Frame 2 has nothing; in frame 4 one detection is outside of the image, another half so."""
+    found = sequence.detections().query("frame != 2 and frame != 4 and x1 < 40")
+    outside = found.iloc[:2].assign(frame=4, x1=[200.0, -15.0], x2=[220.0, 15.0])
+    mot.write_results(sequence.path / "det" / "det.txt", pd.concat([found, outside]))
+    result = run(sequence)
+    assert result["x1"].min() == 0 and result["x2"].max() <= 80
+    assert len(result.query("frame == 4")) == 2, "the walker, and who comes in at the border"
+    row = evaluate_sequence(sequence.gt().query("frame > 6"), result, "plain")
+    assert (row["FP"], row["FN"], row["MOTA"]) == (len(result), 0, 0), "without ground truth all are false"
+
+
+@pytest.mark.parametrize("rules", [STILL, MOT_BY_SOT], ids=["tracktor", "mot by sot"])
+def test_more_than_three_hundred_detections_in_a_frame_are_all_tracked(sequence, rules):
+    corners = [(x, y) for x in range(0, 80, 4) for y in range(0, 60, 3)]
+    rows = [(frame, -1, x, y, x + 4, y + 3, 1.0) for frame in range(1, 7) for x, y in corners]
+    mot.write_results(sequence.path / "det" / "det.txt", pd.DataFrame(rows, columns=tracking.COLUMNS))
+    result = run(sequence, Still(step=0.0), rules)
+    born = 1 if rules is STILL else 3
+    assert len(corners) == 400 and result["id"].nunique() == 400
+    assert result.groupby("frame").size().to_dict() == dict.fromkeys(range(born, 7), 400)
 
 
 def test_a_sequence_without_a_detection_file_is_refused(sequence):

