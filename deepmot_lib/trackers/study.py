@@ -15,7 +15,7 @@ import torch
 
 from .. import dhn, evaluation, mot, profiles, tables
 from ..profiles import TrackerRun
-from . import Follower, create, data, finetuning, load, pretraining, reid, save, tracking, vanilla
+from . import Follower, create, data, finetuning, load, management, pretraining, reid, save, tracking, vanilla
 from .tracktor import Tracktor
 
 
@@ -150,15 +150,19 @@ def embedder(profile: str, device: str = "cpu") -> reid.Embedder:
     return network.eval()
 
 
+def rules(members: Team) -> management.Rules:
+    """The track management around a team: of its follower, and of who recognises people for it."""
+    head = members.embed is None and bool(members.follower.options.get("reid"))
+    return data.rules(members.follower.name, head)
+
+
 def follow(members: Team, sequences: Iterable[mot.Sequence], part: str) -> dict[str, pd.DataFrame]:
     """The tracks (``tracking.COLUMNS``) in that part of the sequences, by name."""
-    head = members.embed is None and bool(members.follower.options.get("reid"))
-    rules = data.rules(members.follower.name, head)
     return {
         sequence.name: tracking.track(
             members.follower,
             sequence,
-            rules,
+            rules(members),
             members.detector,
             members.embed,
             mot.split(sequence)[part],
