@@ -176,6 +176,22 @@ rule tracker_ablation:
         run("08_tracker_ablation")
 
 
+rule benchmark:
+    input:
+        f"{REPO}/notebooks/09_benchmark.ipynb",
+        library("benchmark.py", "peers.py", "submission.py", "evaluation.py", "mot.py", "trackers/*.py"),
+        library("paper.py", "tables.py", "plots.py"),
+        TRACKERS,
+    output:
+        notebook=f"{RUNS}/notebooks/09_benchmark.ipynb",
+        table=f"{TABLES}/table4_local.csv",
+        figure=f"{FIGURES}/09_benchmark.png",
+    log:
+        f"{RUNS}/logs/09_benchmark.log",
+    shell:
+        run("09_benchmark")
+
+
 rule story:
     """The notebooks that only show: nothing reads what they make but the report's figures."""
     input:
@@ -200,6 +216,7 @@ FINISHED = [
     rules.matrix_size.output,
     TRACKERS,
     rules.tracker_ablation.output,
+    rules.benchmark.output,
     expand(
         rules.story.output,
         name=["01_distance_metrics", "05_deepmot_loss", "06_gradient_visualization"],

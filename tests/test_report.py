@@ -87,7 +87,8 @@ def test_without_the_data_lif_t_is_not_run(tmp_path):
 def test_the_readmes_comparison_is_that_of_the_standard_report():
     table1, _ = tables.read(readme.ROOT / "reports" / "standard" / "tables" / "table1.csv")
     text = (readme.ROOT / "README.md").read_text()
-    assert text == readme.with_headline(text, readme.headline(table1)), "python -m deepmot_lib.readme mends it"
+    mended = readme.with_headline(text, readme.headline(table1))
+    assert text == mended, "python -m deepmot_lib.readme mends it"
     ours = table1.set_index(["training", "method"])["MOTA (ours)"]
     line = next(line for line in text.splitlines() if line.startswith("| Vanilla Base |"))
     assert f"{ours['Vanilla', 'Base']:.1f}" in line
