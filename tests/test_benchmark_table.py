@@ -1,0 +1,179 @@
+"""The table of notebook 09: which frames and which protocol count, what is pooled, what is timed."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from deepmot_lib import benchmark, mot, peers, profiles, submission
+from deepmot_lib.trackers import data, study
+from deepmot_lib.trackers.follower import Followed, Follower
+
+PERSON, STATIC = 1, 7  # classes
+
+
+def sequence(root, name, people, length=20):
+    """People of 40 x 80 px, 100 px apart, who stand still; ``people`` lists their classes."""
+    boxes = pd.DataFrame(
+        [
+            {"frame": frame, "id": k + 1, "x1": 100.0 * k, "y1": 10.0, "conf": 1.0, "cls": cls}
+            for frame in range(1, length + 1)
+            for k, cls in enumerate(people)
+        ]
+    )
+    boxes = boxes.assign(x2=boxes["x1"] + 40, y2=90.0, vis=1.0)
+    folder = root / name
+    mot.write_ground_truth(folder / "gt/gt.txt", boxes)
+    mot.write_results(folder / "det/det.txt", boxes.assign(id=-1))
+    (folder / "img1").mkdir()
+    for frame in range(1, length + 1):
+        Image.fromarray(np.zeros((100, 400, 3), np.uint8)).save(folder / f"img1/{frame:06d}.jpg")
+    return mot.Sequence.open(folder)
+
+
+def perfect(sequence):
+    return sequence.gt()[["frame", "id", "x1", "y1", "x2", "y2", "conf"]]
+
+
+@pytest.fixture
+def judge(tmp_path):
+    """Two of MOT17, one of them with a mannequin, and one of MOT15."""
+    return [
+        sequence(tmp_path, "MOT17-09-FRCNN", [PERSON, STATIC]),
+        sequence(tmp_path, "MOT17-02-DPM", [PERSON, PERSON, PERSON], length=40),
+        sequence(tmp_path, "PETS09-S2L1", [PERSON, PERSON]),
+    ]
+
+
+def table(judge, results=None, fps=10.0):
+    results = results or {one.name: perfect(one) for one in judge}
+    fps = fps if isinstance(fps, dict) else {one.name: fps for one in judge}
+    return benchmark.measured("A", results, fps, judge).set_index(["protocol", "sequence"])
+
+
+def test_a_mannequin_is_no_false_positive_by_the_official_protocol(judge):
+    found = table(judge)
+    assert found.loc[("motchallenge", "MOT17-09-FRCNN"), "FP"] == 0
+    assert (found[["MOTA", "IDF1", "HOTA", "MT"]].round(6) == 100).all(axis=None)
+    assert list(found.reset_index()[benchmark.COLUMNS]) == benchmark.COLUMNS
+
+
+def test_the_protocols_are_never_pooled(judge):
+    results = {one.name: perfect(one) for one in judge}
+    results["PETS09-S2L1"] = results["PETS09-S2L1"].iloc[:0]
+    found = table(judge, results)
+    assert list(found.index) == [
+        ("motchallenge", "MOT17-09-FRCNN"),
+        ("motchallenge", "MOT17-02-DPM"),
+        ("motchallenge", "OVERALL"),
+        ("plain", "PETS09-S2L1"),
+        ("plain", "OVERALL"),
+    ]
+    assert found.loc[("motchallenge", "OVERALL"), "FN"] == 0
+    assert found.loc[("plain", "OVERALL"), ["FN", "MOTA", "ML"]].tolist() == [2 * 5, 0, 100]
+
+
+def test_only_last_quarters_count(judge):
+    results = {one.name: perfect(one) for one in judge}
+    early = {name: boxes[boxes["frame"] <= boxes["frame"].max() * 3 // 4] for name, boxes in results.items()}
+    missed = table(judge, early)
+    assert missed.loc[("motchallenge", "OVERALL"), "FN"] == 1 * 5 + 3 * 10 and (missed["FP"] == 0).all()
+
+
+def test_pooled_speed_is_all_frames_over_all_time(judge):
+    fps = {
+        "MOT17-09-FRCNN": 5.0,
+        "MOT17-02-DPM": 20.0,
+        "PETS09-S2L1": 7.0,
+    }  # 5 frames a second, 10 in half a one
+    found = table(judge, fps=fps)["FPS"]
+    assert found["motchallenge", "OVERALL"] == pytest.approx(15 / 1.5)
+    assert found["plain", "OVERALL"] == pytest.approx(7.0)
+
+
+class Still(Follower):
+    """Leaves every box where it is and counts the images that it sees."""
+
+    name, options = "tracktor", {}
+
+    def __init__(self):
+        super().__init__()
+        self.nothing = nn.Parameter(torch.zeros(1))
+        self.seen = 0
+
+    def see(self, image):
+        self.seen += 1
+        return image
+
+    def remember(self, seen, boxes):
+        return boxes.new_zeros(len(boxes), 0)
+
+    def follow(self, seen, boxes, memory):
+        return Followed(boxes, torch.ones(len(boxes)))
+
+
+@pytest.mark.parametrize(("length", "frames"), [(20, 5), (200, 40)])
+def test_at_most_forty_frames_are_timed(tmp_path, length, frames):
+    follower = Still()
+    one = sequence(tmp_path, "S", [PERSON], length)
+    assert benchmark.frames_per_second(study.Team(follower, follower), one) > 0
+    assert follower.seen == frames + 1  # one to warm up
+
+
+@pytest.fixture
+def still(judge, monkeypatch):
+    """Every team is one that leaves boxes where they are, every run was scored with perfect results."""
+    follower = Still()
+    monkeypatch.setattr(benchmark, "fresh", lambda *_: study.Team(follower, follower))
+    monkeypatch.setattr(benchmark, "_tracks", lambda *_: {one.name: perfect(one) for one in judge})
+    monkeypatch.setattr(data, "for_profile", lambda profile: data.TrackerData(judge, judge, "three"))
+
+
+def test_without_the_package_the_others_are_missing_and_named(still, monkeypatch):
+    def absent(*_):
+        raise peers.PeersError("pip install trackers")
+
+    monkeypatch.setattr(peers, "track", absent)
+    found, missing = benchmark.local("smoke")
+    assert set(found["method"]) == set(benchmark.OURS) and len(found) == 5 * len(benchmark.OURS)
+    assert [line.partition(":")[0] for line in missing] == list(benchmark.PEERS)
+    assert all("pip install" in line for line in missing)
+
+
+def test_with_the_package_the_others_stand_beside_ours(still):
+    pytest.importorskip("trackers")
+    found, missing = benchmark.local("smoke")
+    assert missing == [] and set(found["method"]) == {*benchmark.OURS, *benchmark.PEERS}
+    figure = benchmark.picture(found)
+    assert len(figure.axes) == 2 * 4
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(found["method"].unique())
+
+
+def test_our_rows_are_runs_of_every_profile():
+    for profile in profiles.PROFILES.values():
+        assert set(benchmark.OURS.values()) <= set(profile.trackers.runs)
+
+
+def test_only_test_folders_with_images_and_detections_can_be_tracked(tmp_path):
+    assert benchmark.test_roots(None) == {} == benchmark.test_roots(tmp_path)
+    one = sequence(tmp_path / "MOT17/test", "MOT17-01-DPM", [PERSON], 4)
+    assert benchmark.test_roots(tmp_path) == {"MOT17": tmp_path / "MOT17/test"}
+    shutil.rmtree(one.path / "img1")
+    assert benchmark.test_roots(tmp_path) == {}
+
+
+def test_the_archive_holds_every_test_sequence(still, tmp_path):
+    root = tmp_path / "MOT16/test"
+    for name in submission.sequence_names("MOT16")[1:]:
+        sequence(root, name, [PERSON, PERSON], 4)
+    with pytest.raises(submission.SubmissionError, match="MOT16-01 missing"):
+        benchmark.archive("smoke", "DeepMOT-GOTURN", root, tmp_path / "out")
+    sequence(root, "MOT16-01", [PERSON], 4)
+    file = benchmark.archive("smoke", "DeepMOT-GOTURN", root, tmp_path / "out")
+    assert file == tmp_path / "out/DeepMOT-GOTURN.zip" and file.is_file()
+    tracked = mot.read_boxes(tmp_path / "out/DeepMOT-GOTURN/MOT16-03.txt")
+    assert tracked["id"].nunique() == 2 and tracked["frame"].max() == 4
