@@ -169,7 +169,7 @@ rule tracker_ablation:
     output:
         notebook=f"{RUNS}/notebooks/08_tracker_ablation.ipynb",
         tables=expand(f"{TABLES}/{{name}}.csv", name=["table1", "table2", "table3", "matchers", "table6_training"]),
-        figure=f"{FIGURES}/08_strip.png",
+        figure=f"{FIGURES}/08_table1.png",
     log:
         f"{RUNS}/logs/08_tracker_ablation.log",
     shell:

@@ -23,7 +23,7 @@ from .document import Document, Figure, Table
 
 #: Which way a measure points; of what is in neither, no number is better than another.
 _MORE_IS_BETTER = frozenset(
-    ["MOTA", "MOTP", "IDF1", "IDP", "IDR", "Rcll", "Prcn", "MT", "HOTA", "DetA", "AssA", "WA", "fps"]
+    ["MOTA", "MOTP", "IDF1", "IDP", "IDR", "Rcll", "Prcn", "MT", "HOTA", "DetA", "AssA", "WA", "FPS"]
 )
 _LESS_IS_BETTER = frozenset(["ML", "FP", "FN", "IDS", "IDs", "FM", "MA", "SA"])
 

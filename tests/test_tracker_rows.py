@@ -54,13 +54,13 @@ def test_seeds_are_pooled(folder):
 
 def test_a_table_has_the_papers_keys_and_leaves_out_what_was_not_run(folder):
     pooled = rows.pool(rows.read(folder)[0])
-    first = rows.table(1, pooled, PAPER_KEYS[1])
+    first = rows.table(1, pooled)
     assert first[["training", "method", "MOTA"]].values.tolist() == [
         ["Vanilla", "Base", pytest.approx(61)],
         ["DeepMOT", "+ReIDhead", pytest.approx(64)],
     ]
-    assert rows.table(2, pooled, PAPER_KEYS[2])["loss"].tolist() == ["dMOTA+dMOTP"]
-    third = rows.table(3, pooled, PAPER_KEYS[3])
+    assert rows.table(2, pooled)["loss"].tolist() == ["dMOTA+dMOTP"]
+    third = rows.table(3, pooled)
     assert third[["tracker", "training"]].values.tolist() == [["Tracktor", "DeepMOT"]]
     assert third["MOTA"].dtype == float and third["seeds"].tolist() == [3]
     both = tables.beside(paper.table(1), first, PAPER_KEYS[1])
@@ -71,8 +71,8 @@ def test_nothing_run_is_an_empty_table(folder):
     (folder / "other").mkdir()
     write(folder / "other", ("tracktor", "vanilla", "external", "min_sum"))
     pooled = rows.pool(rows.read(folder / "other")[0])
-    assert rows.table(1, pooled, PAPER_KEYS[1]).empty
-    assert len(tables.beside(paper.table(1), rows.table(1, pooled, PAPER_KEYS[1]), PAPER_KEYS[1])) == 5
+    assert rows.table(1, pooled).empty
+    assert len(tables.beside(paper.table(1), rows.table(1, pooled), PAPER_KEYS[1])) == 5
 
 
 def test_no_tables_say_what_to_run(tmp_path):

@@ -195,7 +195,9 @@ def test_detectors_are_named_or_given():
 
 
 def test_tracktor_and_the_others_are_managed_by_their_own_rules():
-    assert data.rules("tracktor") is management.TRACKTOR
+    ours, theirs = data.rules("tracktor"), management.TRACKTOR
+    assert ours.birth_frames == theirs.birth_frames == 1 and ours.death_score == theirs.death_score
+    assert ours.cover > theirs.cover, "chosen on the third quarters"
     assert data.rules("goturn") is data.rules("siamrpn") is management.MOT_BY_SOT
 
 

@@ -157,7 +157,7 @@ def follow(members: Team, sequences: Iterable[mot.Sequence], part: str) -> dict[
         sequence.name: tracking.track(
             members.follower,
             sequence,
-            rules(members),
+            rules,
             members.detector,
             members.embed,
             mot.split(sequence)[part],
