@@ -95,6 +95,9 @@ _BEYOND = (
 )
 
 
+_MOST_LISTED = 8  # hashes in a provenance
+
+
 def pool_networks(folder: Path, pairs: str) -> tuple[pd.DataFrame, dict] | None:
     """Table 5's rows of ours on a kind of pairs, from all ``dhn_*_<pairs>_seed*.csv`` in ``folder``, pooled
     over seeds, with their provenance.
@@ -119,13 +122,16 @@ def pool_networks(folder: Path, pairs: str) -> tuple[pd.DataFrame, dict] | None:
 
 
 def join_provenance(parts: list[dict]) -> dict:
-    """One provenance for numbers from several: what differs is listed."""
+    """One provenance for numbers from several: what differs is listed, unless it were a page of hashes."""
     joined = {}
     for key in tables.PROVENANCE:
         values = [part[key] for part in parts if part[key] is not None]
         flat = [one for value in values for one in (value if isinstance(value, list) else [value])]
         unique = list(dict.fromkeys(flat))
-        joined[key] = sorted(unique) if key == "seeds" else "; ".join(map(str, unique)) or None
+        listed = "; ".join(map(str, unique)) or None
+        if key in ("weights", "commit") and len(unique) > _MOST_LISTED:
+            listed = f"{len(unique)} different ones, each in its own row's file"
+        joined[key] = sorted(unique) if key == "seeds" else listed
     return joined
 
 
