@@ -136,7 +136,8 @@ def picture(table: pd.DataFrame) -> Figure:
     """The pooled rows of ``local`` as bars, ours and others in two colours: a line of panels a protocol, a
     panel a measure; frames per second on a logarithmic axis."""
     pooled = table[table["sequence"] == evaluation.OVERALL]
-    kinds, measures = list(pooled["protocol"].unique()), ["MOTA", "HOTA", "IDF1", "FPS"]
+    kinds = list(pooled["protocol"].unique())
+    measures = [name for name in ("MOTA", "HOTA", "IDF1", "FPS") if pooled[name].notna().any()]
     height = 0.3 * pooled["method"].nunique() + 0.9
     figure, axes = plt.subplots(len(kinds), len(measures), figsize=(13, height * len(kinds)), squeeze=False)
     for line, kind in zip(axes, kinds, strict=True):

@@ -4,6 +4,7 @@ several files look at."""
 import shutil
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 from hypothesis import settings
 
@@ -13,6 +14,13 @@ REPO = Path(__file__).parents[1]
 
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def no_figures_left():
+    """No test sees another's open figures."""
+    yield
+    plt.close("all")
 
 
 @pytest.fixture(scope="session")
