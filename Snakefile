@@ -228,6 +228,7 @@ rule notebook_pages:
     """The executed notebooks as HTML, for the report to lead to."""
     input:
         FINISHED,
+        library("notebook_pages.py"),
     output:
         directory(f"{RUNS}/html"),
     params:
@@ -235,7 +236,7 @@ rule notebook_pages:
     log:
         f"{RUNS}/logs/notebook_pages.log",
     shell:
-        f"{sys.executable} -m nbconvert --to html --output-dir {{output}} {{params.notebooks:q}} "
+        f"{sys.executable} -m deepmot_lib.notebook_pages {{output}} {{params.notebooks:q}} "
         "> {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 
 

@@ -181,4 +181,8 @@ def to_markdown(frame: pd.DataFrame, decimals: int = 2) -> str:
 
 
 def _text(value: object, decimals: int) -> str:
-    return f"{value:.{decimals}f}" if isinstance(value, float | np.floating) else str(value)
+    """A number that would print as zero and is none is given as 3e-22."""
+    if not isinstance(value, float | np.floating):
+        return str(value)
+    text = f"{value:.{decimals}f}"
+    return f"{value:.0e}" if value and not float(text) else text

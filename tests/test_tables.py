@@ -216,3 +216,8 @@ def test_markdown():
         "|  |  | 0.1 | 2.0 | two lines |\n"
     )
     assert tables.to_markdown(frame[:0]).count("\n") == 2
+
+
+def test_a_number_that_is_not_zero_does_not_print_as_zero():
+    values = pd.Series([0.0, 2.8e-22, -0.004, 0.006, np.nan, 1.5])
+    assert tables.texts(values) == ["0.00", "3e-22", "-4e-03", "0.01", "", "1.50"]

@@ -147,8 +147,13 @@ def price_of_accuracy(table: pd.DataFrame) -> Figure:
                 row.setting, (row.ms, 100 - row.WA), xytext=(4, 3), textcoords="offset points", fontsize=7
             )
     ax.set(xscale="log", xlabel="time of a matrix [ms]", ylabel="error 100 - WA [%]")
-    ax.set_yscale("symlog", linthresh=0.1)  # down to no error at all
-    ax.set_ylim(bottom=-0.01)
+    if (table["WA"] < 100).all():
+        ax.set_yscale("log")
+    else:  # down to no error at all
+        ax.set_yscale("symlog", linthresh=0.1)
+        ax.set_ylim(bottom=-0.01)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter("{x:g}")
     ax.legend(fontsize=8)
     return figure
 

@@ -1,0 +1,44 @@
+"""Executed notebooks as pages: all formulas drawn, nothing fetched from elsewhere, no dead link."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+
+from deepmot_lib import notebook_pages
+
+ROOT = Path(__file__).parents[1]
+COMMITTED = sorted(path for path in (ROOT / "notebooks").glob("*.ipynb") if not path.name.startswith("."))
+
+
+def formulas(notebook):
+    """How many formulas its prose has, in $ and in $$."""
+    prose = "\n\n".join(
+        cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "markdown"
+    )
+    prose = re.sub(r"`[^`]*`", "", prose)  # $DEEPMOT_DATA is none
+    blocks, rest = re.findall(r"\$\$.+?\$\$", prose, re.S), re.sub(r"\$\$.+?\$\$", "", prose, flags=re.S)
+    return len(blocks) + len(re.findall(r"\$[^$]+\$", rest))
+
+
+@pytest.mark.parametrize("notebook", COMMITTED, ids=lambda path: path.stem)
+def test_a_page_needs_nothing_but_the_checkout(notebook, tmp_path):
+    page = notebook_pages.write(notebook, tmp_path / "html")
+    assert [page] == list((tmp_path / "html").iterdir())
+    soup = BeautifulSoup(page.read_text(), "html.parser")
+    assert not soup.find_all(["script", "link", "iframe"])
+    assert all(image["src"].startswith("data:") for image in soup.find_all("img"))
+    assert len(soup.find_all("math")) == formulas(notebook)
+    assert not any("\\" in formula.text for formula in soup.find_all("math"))
+    for link in soup.find_all("a", href=True):
+        if not re.match(r"https?:", link["href"]):
+            assert (page.parent / link["href"].partition("#")[0]).exists(), link["href"]
+
+
+def test_pages_are_made_from_the_command_line(tmp_path):
+    notebook_pages.main([str(tmp_path), str(COMMITTED[0]), str(COMMITTED[1])])
+    assert sorted(path.stem for path in tmp_path.iterdir()) == [path.stem for path in COMMITTED[:2]]
+    with pytest.raises(FileNotFoundError):
+        notebook_pages.main([str(tmp_path), str(tmp_path / "none.ipynb")])
