@@ -48,7 +48,7 @@ rule all:
 rule data:
     input:
         f"{REPO}/notebooks/00_data.ipynb",
-        library("mot.py", "plots.py", "synthetic/*.py"),
+        library("mot.py", "*plots.py", "synthetic/*.py"),
     output:
         notebook=f"{RUNS}/notebooks/00_data.ipynb",
     log:
@@ -164,7 +164,7 @@ TRACKERS = [
 rule tracker_ablation:
     input:
         f"{REPO}/notebooks/08_tracker_ablation.ipynb",
-        library("report.py", "paper.py", "tables.py", "plots.py", "video.py", "switches.py"),
+        library("report.py", "paper.py", "tables.py", "*plots.py", "video.py", "switches.py"),
         TRACKERS,
     output:
         notebook=f"{RUNS}/notebooks/08_tracker_ablation.ipynb",

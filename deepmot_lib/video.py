@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from .files import atomic
 from .mot import Sequence
-from .plots import identity_color
+from .sequence_plots import identity_color
 
 _TRAIL = 2.0  # [s] how long a trail is
 _MARK = 0.6  # [s] how long a film marks a switch: one frame alone would be missed

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from deepmot_lib import mot, video
-from deepmot_lib.plots import identity_color
+from deepmot_lib.sequence_plots import identity_color
 from deepmot_lib.trackers.tracking import COLUMNS
 
 GREY = np.full((240, 320, 3), 120, np.uint8)
