@@ -168,7 +168,7 @@ PROFILES = {
             cost_cap=100,
             hidden_size=64,
         ),
-        dhn_runs=_runs("released", seq_gru=1, seq_lstm=1, paral_gru=1, paral_lstm=1, conv=1, min_sum=3)
+        dhn_runs=_runs("released", seq_gru=3, seq_lstm=1, paral_gru=1, paral_lstm=1, conv=1, min_sum=3)
         + _runs("eq3", seq_gru=1, min_sum=1),
         trackers=TrackerSettings(
             options={"tracktor": {"backbone": "mobilenet_v2", "side": 360}, "goturn": {}, "siamrpn": {}},
