@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -140,12 +142,12 @@ def costs(table: pd.DataFrame) -> Figure:
 def price_of_accuracy(table: pd.DataFrame) -> Figure:
     """Error over time, a line a method: columns method, setting, WA [%], ms (a matrix)."""
     figure, ax = plt.subplots(figsize=(8, 4))
-    for name, part in table.groupby("method", sort=False):
-        ax.plot(part["ms"], 100 - part["WA"], marker="o", markersize=4, color=color_of(name), label=name)
-        for row in part.itertuples():
-            ax.annotate(
-                row.setting, (row.ms, 100 - row.WA), xytext=(4, 3), textcoords="offset points", fontsize=7
-            )
+    offsets = itertools.cycle([(4, 3), (-10, -9)])  # methods that lie close write on either side
+    for (name, part), offset in zip(table.groupby("method", sort=False), offsets, strict=False):
+        color, errors = color_of(name), 100 - part["WA"]
+        ax.plot(part["ms"], errors, marker="o", markersize=4, color=color, label=name)
+        for label, *point in zip(part["setting"], part["ms"], errors, strict=True):
+            ax.annotate(label, point, xytext=offset, textcoords="offset points", fontsize=7, color=color)
     ax.set(xscale="log", xlabel="time of a matrix [ms]", ylabel="error 100 - WA [%]")
     if (table["WA"] < 100).all():
         ax.set_yscale("log")
