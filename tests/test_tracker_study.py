@@ -213,3 +213,14 @@ def test_only_the_part_is_counted(tiny, part, frames):
     assert (row["FN"], row["FP"], row["MOTA"]) == (0, 0, 1)
     nothing = data.judged({sequence.name: inside[:0]}, [sequence], part)
     assert evaluation.summarize(nothing).loc[sequence.name, "FN"] == len(inside)
+
+
+def test_the_reid_network_starts_the_same_whoever_comes_first(tiny, monkeypatch):
+    monkeypatch.setattr(reid, "train", lambda *_, **__: None)
+    starts = []
+    for before in (1, 2):
+        torch.manual_seed(before)
+        state = torch.get_rng_state()
+        starts.append(study.embedder("smoke").state_dict())
+        assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(starts[0][name], starts[1][name]) for name in starts[0])

@@ -142,7 +142,9 @@ def team(profile: str, run: TrackerRun, follower: Follower, device: str = "cpu")
 
 def embedder(profile: str, device: str = "cpu") -> reid.Embedder:
     """The network of the external ReID, trained from its checkpoint on where there is one."""
-    network = reid.Embedder()
+    with torch.random.fork_rng(devices=[]):  # the same network whoever comes first, and no matter when
+        torch.manual_seed(0)
+        network = reid.Embedder()
     place = profiles.Paths.of(profile).runs / "trackers" / "reid"
     place.mkdir(parents=True, exist_ok=True)
     learn, schedule = data.for_profile(profile).learn, profiles.get(profile).trackers.reid
