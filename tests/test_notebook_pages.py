@@ -1,7 +1,6 @@
 """Executed notebooks as pages: all formulas drawn, nothing fetched from elsewhere, no dead link."""
 
 import re
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -9,8 +8,7 @@ from bs4 import BeautifulSoup
 
 from deepmot_lib import notebook_pages
 
-ROOT = Path(__file__).parents[1]
-COMMITTED = sorted(path for path in (ROOT / "notebooks").glob("*.ipynb") if not path.name.startswith("."))
+from .test_notebooks import COMMITTED
 
 
 def formulas(notebook):
