@@ -240,8 +240,8 @@ def _pairs(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], No
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.npz", help="pair file to write")
     parser.add_argument(
         "--part",
-        choices=["train", "test", "val"],
-        help="only the first half (train), third quarter (test) or last quarter (val) of each sequence",
+        choices=["train", "val", "test"],
+        help="only the first half (train), third quarter (val) or last quarter (test) of each sequence",
     )
     _add_seed(parser)
 

@@ -64,7 +64,7 @@ def local(profile: str, device: str = "cpu") -> tuple[pd.DataFrame, list[str]]:
         parts.append(measured(method, results, fps, judge))
     for method, name in PEERS.items():
         try:
-            results = {one.name: peers.track(name, one, mot.split(one)["val"]) for one in judge}
+            results = {one.name: peers.track(name, one, mot.split(one)["test"]) for one in judge}
         except peers.PeersError as error:
             missing.append(f"{method}: {error}")
             continue
@@ -84,7 +84,7 @@ def measured(
     parts = []
     for kind in sorted({protocol(sequence) for sequence in judge}):
         group = [sequence for sequence in judge if protocol(sequence) == kind]
-        frames = {sequence.name: mot.split(sequence)["val"] for sequence in group}
+        frames = {sequence.name: mot.split(sequence)["test"] for sequence in group}
         counts = {}
         for sequence in group:
             gt, boxes = sequence.gt(), results[sequence.name]
@@ -123,7 +123,7 @@ def fresh(profile: str, run: TrackerRun, device: str = "cpu") -> study.Team:
 def frames_per_second(members: study.Team, sequence: mot.Sequence) -> float:
     """How many frames a second a team tracks, images read from disk and seen by the network, over the first
     40 frames of the last quarter (or all of it); a frame before the clock starts warms up."""
-    frames = mot.split(sequence)["val"][:_TIMED_FRAMES]
+    frames = mot.split(sequence)["test"][:_TIMED_FRAMES]
     rules = data.rules(members.follower.name)
     arguments = (members.follower, sequence, rules, members.detector, members.embed)
     tracking.track(*arguments, frames[:1], progress=False)

@@ -191,15 +191,15 @@ def find_sequences(root: str | os.PathLike) -> list[Sequence]:
 def split(sequence: Sequence | int) -> dict[str, range]:
     """The frames (1-based) of each part of a sequence, or of a length: 50, 25 and 25 % (Appendix A.2).
 
-    The paper trains trackers on the first half and validates them on the last quarter; the one between keeps
-    the two apart.
+    ``train`` is trained on, ``val`` selects (states of a training, thresholds), ``test`` is reported. The
+    paper reports the same last quarter, which it calls validation, and leaves the one before it unused.
     """
     length = getattr(sequence, "length", sequence)
     if length < 1:
         raise ValueError(f"a sequence of {length} frames cannot be split")
     half, quarter = length // 2, length * 3 // 4
-    train, test, val = range(1, half + 1), range(half + 1, quarter + 1), range(quarter + 1, length + 1)
-    return {"train": train, "test": test, "val": val}
+    train, val, test = range(1, half + 1), range(half + 1, quarter + 1), range(quarter + 1, length + 1)
+    return {"train": train, "val": val, "test": test}
 
 
 # --- reading ------------------------------------------------------------------------------------------------

@@ -234,7 +234,7 @@ def test_synthetic_and_pairs_of_it(tmp_path, capsys):
         ).stdout
     )
     np.testing.assert_array_equal(pairs.read(tmp_path / "b.npz").distance, found.distance)
-    parts = [pairs.read(write_pairs(f"{part}.npz", "--part", part)[1]) for part in ("train", "test", "val")]
+    parts = [pairs.read(write_pairs(f"{part}.npz", "--part", part)[1]) for part in ("train", "val", "test")]
     assert sum(map(len, parts)) == len(found) and min(map(len, parts)) > 0
     other = pairs.read(write_pairs("seed.1", "--seed", "1")[1])
     assert len(other) == len(found) and not np.array_equal(other.distance, found.distance)

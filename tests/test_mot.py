@@ -391,15 +391,15 @@ def test_a_folder_without_sequences_is_named(tmp_path):
 @given(st.integers(1, 5000))
 def test_split_parts_are_half_and_two_quarters(length):
     parts = mot.split(length)
-    assert [*parts["train"], *parts["test"], *parts["val"]] == list(range(1, length + 1))
+    assert [*parts["train"], *parts["val"], *parts["test"]] == list(range(1, length + 1))
     assert abs(len(parts["train"]) - length / 2) < 1
-    assert abs(len(parts["test"]) - length / 4) < 1 and abs(len(parts["val"]) - length / 4) < 1
+    assert abs(len(parts["val"]) - length / 4) < 1 and abs(len(parts["test"]) - length / 4) < 1
 
 
 def test_split_of_mot17_has_the_papers_number_of_frames():
-    """Appendix A.2 counts 2,664 training and 1,328 validation frames: ours but for one frame a sequence."""
+    """Appendix A.2 counts 2,664 training and 1,328 reported frames: ours but for one frame a sequence."""
     lengths = [600, 1050, 837, 525, 654, 900, 750]
     assert abs(sum(len(mot.split(length)["train"]) for length in lengths) - 2664) <= 7
-    assert abs(sum(len(mot.split(length)["val"]) for length in lengths) - 1328) <= 7
+    assert abs(sum(len(mot.split(length)["test"]) for length in lengths) - 1328) <= 7
     with pytest.raises(ValueError, match="0 frames"):
         mot.split(0)

@@ -211,7 +211,7 @@ def test_generation_follows_the_seed_and_the_part(tmp_path):
     first, again, other = (pairs.generate([source], seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.distance, again.distance)
     assert not np.array_equal(first.distance, other.distance)
-    assert [len(pairs.generate([source], part=part)) for part in ("train", "test", "val")] == [6, 3, 3]
+    assert [len(pairs.generate([source], part=part)) for part in ("train", "val", "test")] == [6, 3, 3]
 
 
 def test_a_frame_in_another_order_and_gating_is_no_unseen_one(tmp_path):

@@ -116,7 +116,7 @@ def test_last_quarters(package, path, protocol):
     if not Path(DATA, path).is_dir():
         pytest.skip(f"DEEPMOT_DATA has no {path}")
     sequence = mot.Sequence.open(Path(DATA, path))
-    frames = mot.split(sequence)["val"]
+    frames = mot.split(sequence)["test"]
     gt = sequence.gt()
     gt = gt[gt["frame"].isin(frames)]
     for name, expected in MEASURED[path].items():

@@ -99,7 +99,7 @@ def test_training_tells_people_apart(tmp_path):
     embedder, schedule = Embedder(units=32), ReIDSchedule(25, pictures=3)
     history = reid.train(embedder, [sequence], schedule, tmp_path / "a.pt")
     assert history["loss"].iloc[-3:].mean() < 0.5 * history["loss"].iloc[0]
-    assert reid.nearest_is_same(embedder, reid.gather([sequence], schedule, "test")) == 1
+    assert reid.nearest_is_same(embedder, reid.gather([sequence], schedule, "val")) == 1
 
 
 def test_rank_one_is_counted_by_the_nearest_other_picture():

@@ -150,9 +150,9 @@ def test_validation_is_of_the_third_quarters(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(study, "follow", spy)
     run = TrackerRun("tracktor", "smooth_l1", seed=7)
     trained = study.train("smoke", run)
-    assert parts == ["test"]
+    assert parts == ["val"]
     study.score("smoke", run, trained)
-    assert parts == ["test", "val"]
+    assert parts == ["val", "test"]
 
 
 def test_results_of_a_run_that_was_not_scored_are_missed(tiny):
@@ -202,7 +202,7 @@ def test_tracktor_and_the_others_are_managed_by_their_own_rules():
 
 
 @pytest.mark.parametrize(
-    "part, frames", [("train", range(1, 9)), ("test", range(9, 13)), ("val", range(13, 17))]
+    "part, frames", [("train", range(1, 9)), ("val", range(9, 13)), ("test", range(13, 17))]
 )
 def test_only_the_part_is_counted(tiny, part, frames):
     sequence = data.for_profile("smoke").judge[0]

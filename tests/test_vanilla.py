@@ -31,7 +31,7 @@ def test_the_training_frames_are_the_first_half_with_the_visible_people(sequence
         expected = rows[(rows["frame"] == item.frame) & (rows["visibility"] >= 0.5)]
         assert len(item.boxes) == len(expected)
         assert (item.boxes >= 0).all() and item.boxes[:, 2].max() <= 160 and item.boxes[:, 3].max() <= 120
-    assert [item.frame for item in vanilla.labelled([sequence], "val")] == [10, 11, 12]
+    assert [item.frame for item in vanilla.labelled([sequence], "test")] == [10, 11, 12]
 
 
 def test_a_mirrored_box_is_around_the_mirrored_person(sequence):

@@ -63,7 +63,7 @@ def _has_boxes(sequence: mot.Sequence) -> bool:
 
 def _from_sequences(sequences: list[mot.Sequence], description: str, repeat: int = 1) -> DHNData:
     train = pairs.generate(sequences, part="train", thresholds_per_frame=2 * repeat)
-    test = pairs.generate(sequences, part="val", seed=1, thresholds_per_frame=repeat)
+    test = pairs.generate(sequences, part="test", seed=1, thresholds_per_frame=repeat)
     sizes = f"({len(train):,} for training, {len(test):,} for test)"
     return DHNData(train, test, pairs.unseen(test, train), f"{description} {sizes}")
 

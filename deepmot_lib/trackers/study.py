@@ -105,7 +105,7 @@ def _finetune(profile: str, run: TrackerRun, checkpoint: Path, device: str) -> t
     members = team(profile, run._replace(reid="none"), follower, device)
 
     def validate() -> float:
-        counts = data.judged(follow(members, found.judge, "test"), found.judge, "test")
+        counts = data.judged(follow(members, found.judge, "val"), found.judge, "val")
         return evaluation.summarize(counts).loc[evaluation.OVERALL, "MOTA"]
 
     history = finetuning.train(
@@ -175,10 +175,10 @@ def score(profile: str, run: TrackerRun, trained: Trained, device: str = "cpu") 
     The result files stay in the run's folder; the measures, beside the run's fields, go to its table.
     """
     settings, found = profiles.get(profile).trackers, data.for_profile(profile)
-    results = follow(team(profile, run, trained.follower, device), found.judge, "val")
+    results = follow(team(profile, run, trained.follower, device), found.judge, "test")
     for name, boxes in results.items():
         mot.write_results(results_folder(profile, run) / f"{name}.txt", boxes)
-    measures = evaluation.summarize(data.judged(results, found.judge, "val"))
+    measures = evaluation.summarize(data.judged(results, found.judge, "test"))
     is_vanilla = run.loss == "vanilla"
     pretrained = settings.detector if run.tracker == "tracktor" else settings.pairs
     schedule = pretrained.describe() if is_vanilla else settings.training.describe(run.has_head)
