@@ -29,7 +29,7 @@ bench: $(READY)
 
 # Executes the notebooks in place, outputs ready for git.
 notebooks: $(READY)
-	$(BIN)/python -m deepmot_lib.notebooks refresh notebooks/*.ipynb
+	$(BIN)/python -m deepmot_lib.experiments.notebooks refresh notebooks/*.ipynb
 
 # Leaves the reports and the environment.
 clean:

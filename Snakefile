@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from deepmot_lib import profiles
+from deepmot_lib.experiments import settings as profiles
 
 REPO = Path(workflow.basedir)
 PROFILE = profiles.get(config.get("profile", "smoke"))
@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 def library(*patterns):
     """Source files of the library that a rule's results depend on, besides the notebook and the profiles."""
-    found = {name: sorted((REPO / "deepmot_lib").glob(name)) for name in ("profiles.py", *patterns)}
+    found = {name: sorted((REPO / "deepmot_lib").glob(name)) for name in ("experiments/settings.py", *patterns)}
     for pattern, files in found.items():
         if not files:
             raise ValueError(f"Snakefile: no file deepmot_lib/{pattern}")
@@ -34,7 +34,7 @@ def run(notebook, **parameters):
     """The shell command that executes a notebook to {output.notebook}; every one has the parameter profile."""
     given = " ".join(f"{key}={value}" for key, value in {"profile": PROFILE.name, **parameters}.items())
     return (
-        f"{sys.executable} -m deepmot_lib.notebooks run {REPO}/notebooks/{notebook}.ipynb {{output.notebook}} {given} "
+        f"{sys.executable} -m deepmot_lib.experiments.notebooks run {REPO}/notebooks/{notebook}.ipynb {{output.notebook}} {given} "
         "> {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
     )
 
@@ -48,7 +48,7 @@ rule all:
 rule data:
     input:
         f"{REPO}/notebooks/00_data.ipynb",
-        library("mot.py", "*plots.py", "synthetic/*.py"),
+        library("data/mot.py", "report/*plots.py", "data/synthetic/*.py"),
     output:
         notebook=f"{RUNS}/notebooks/00_data.ipynb",
     log:
@@ -60,7 +60,7 @@ rule data:
 rule dhn_training:
     input:
         f"{REPO}/notebooks/02_dhn_training.ipynb",
-        library("dhn/*.py", "pairs.py", "assignment.py", "distance.py"),
+        library("matchers/*.py", "data/pairs.py", "training/*.py", "assignment.py", "distance.py"),
         rules.data.output,
     output:
         notebook=f"{RUNS}/notebooks/02_dhn_training-{{variant}}-{{pairs}}-seed{{seed}}.ipynb",
@@ -88,8 +88,8 @@ TRAININGS = [
 rule dhn_ablation:
     input:
         f"{REPO}/notebooks/03_dhn_ablation.ipynb",
-        library("gradient_quality.py", "report.py", "trackers/matrices.py", "trackers/perturbation.py"),
-        library("paper.py", "tables.py", "plots.py"),
+        library("experiments/gradient_quality.py", "report/contents.py", "experiments/matrices.py", "training/perturbation.py"),
+        library("paper.py", "experiments/tables.py", "report/plots.py"),
         TRAININGS,
     output:
         notebook=f"{RUNS}/notebooks/03_dhn_ablation.ipynb",
@@ -105,7 +105,7 @@ rule dhn_ablation:
 rule matrix_size:
     input:
         f"{REPO}/notebooks/04_matrix_size.ipynb",
-        library("plots.py"),
+        library("report/plots.py"),
         TRAININGS,
     output:
         notebook=f"{RUNS}/notebooks/04_matrix_size.ipynb",
@@ -119,7 +119,7 @@ rule matrix_size:
 
 
 def trained_before(wildcards):
-    """The runs that a run starts from or tracks with: see trackers/study.py."""
+    """The runs that a run starts from or tracks with: see experiments/trackers.py."""
     run = profiles.TrackerRun(**{**wildcards, "seed": int(wildcards.seed)})
     vanilla = [profiles.TrackerRun(tracker, "vanilla") for tracker in ("tracktor", run.tracker)]
     if run.reid == "external":  # no training of its own, and one network of ReID for all
@@ -131,7 +131,7 @@ def trained_before(wildcards):
 rule tracker_training:
     input:
         f"{REPO}/notebooks/07_tracker_training.ipynb",
-        library("trackers/*.py", "schedules.py", "loss.py", "distance.py", "evaluation.py", "dhn/weights/*"),
+        library("trackers/*.py", "training/*.py", "loss.py", "distance.py", "evaluation/*.py", "matchers/weights/*"),
         rules.data.output,
         trained_before,
     output:
@@ -164,7 +164,7 @@ TRACKERS = [
 rule tracker_ablation:
     input:
         f"{REPO}/notebooks/08_tracker_ablation.ipynb",
-        library("report.py", "paper.py", "tables.py", "*plots.py", "video.py", "switches.py"),
+        library("report/contents.py", "paper.py", "experiments/tables.py", "report/*plots.py", "data/video.py", "evaluation/switches.py"),
         TRACKERS,
     output:
         notebook=f"{RUNS}/notebooks/08_tracker_ablation.ipynb",
@@ -179,8 +179,8 @@ rule tracker_ablation:
 rule benchmark:
     input:
         f"{REPO}/notebooks/09_benchmark.ipynb",
-        library("benchmark.py", "peers.py", "submission.py", "evaluation.py", "mot.py", "trackers/*.py"),
-        library("paper.py", "tables.py", "plots.py"),
+        library("experiments/benchmark.py", "experiments/peers.py", "evaluation/*.py", "data/mot.py", "trackers/*.py"),
+        library("paper.py", "experiments/tables.py", "report/plots.py"),
         TRACKERS,
     output:
         notebook=f"{RUNS}/notebooks/09_benchmark.ipynb",
@@ -196,8 +196,8 @@ rule story:
     """The notebooks that only show: nothing reads what they make but the report's figures."""
     input:
         f"{REPO}/notebooks/{{name}}.ipynb",
-        library("distance.py", "assignment.py", "loss.py", "gradients.py", "examples.py"),
-        library("playground.py", "plots.py", "dhn/*.py", "dhn/weights/*"),
+        library("distance.py", "assignment.py", "loss.py", "experiments/gradients.py", "experiments/examples.py"),
+        library("report/playground.py", "report/plots.py", "matchers/*.py", "matchers/weights/*"),
     output:
         notebook=f"{RUNS}/notebooks/{{name}}.ipynb",
     wildcard_constraints:
@@ -228,7 +228,7 @@ rule notebook_pages:
     """The executed notebooks as HTML, for the report to lead to."""
     input:
         FINISHED,
-        library("notebook_pages.py"),
+        library("report/notebook_pages.py"),
     output:
         directory(f"{RUNS}/html"),
     params:
@@ -236,15 +236,15 @@ rule notebook_pages:
     log:
         f"{RUNS}/logs/notebook_pages.log",
     shell:
-        f"{sys.executable} -m deepmot_lib.notebook_pages {{output}} {{params.notebooks:q}} "
+        f"{sys.executable} -m deepmot_lib.report.notebook_pages {{output}} {{params.notebooks:q}} "
         "> {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 
 
 rule report:
     input:
         f"{REPO}/notebooks/10_report.ipynb",
-        library("report.py", "document.py", "page.*", "reference.py", "evaluation.py", "result_files.py"),
-        library("tables.py", "paper.py"),
+        library("report/*.py", "report/page.html", "evaluation/*.py", "data/result_files.py"),
+        library("experiments/tables.py", "paper.py"),
         FINISHED,
         rules.notebook_pages.output,
     output:

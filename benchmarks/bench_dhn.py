@@ -17,10 +17,14 @@ import torch
 from torch import nn
 
 from benchmarks import Ratio
-from deepmot_lib import dhn, profiles
+from deepmot_lib import matchers
 from deepmot_lib.assignment import optimal_assignment
-from deepmot_lib.dhn import data, price_training, scoring, timing
-from deepmot_lib.dhn.training import focal_loss
+from deepmot_lib.evaluation import matching as scoring
+from deepmot_lib.experiments import pairs as data
+from deepmot_lib.experiments import settings as profiles
+from deepmot_lib.experiments import timing
+from deepmot_lib.training import prices as price_training
+from deepmot_lib.training.matcher import focal_loss
 
 STANDARD = profiles.get("standard")
 RECURRENT = ("seq_gru", "seq_lstm", "paral_gru", "paral_lstm")
@@ -40,9 +44,9 @@ def run() -> list[Ratio]:
         torch.set_num_threads(threads)
 
 
-def network(name: str) -> dhn.Matcher:
+def network(name: str) -> matchers.Matcher:
     torch.manual_seed(0)
-    return dhn.create(name, **STANDARD.dhn.options(name))
+    return matchers.create(name, **STANDARD.dhn.options(name))
 
 
 def _training() -> list[Ratio]:
@@ -94,8 +98,9 @@ def _gru() -> Ratio:
 
 def _matching() -> list[Ratio]:
     names = ("min_sum", "min_sum_rule")
-    matchers = {"seq_gru": dhn.freeze(network("seq_gru"))} | {name: dhn.load(name) for name in names}
-    table = timing.costs(matchers, [100]).set_index("network")
+    shipped = {name: matchers.load(name) for name in names}
+    networks = {"seq_gru": matchers.freeze(network("seq_gru"))} | shipped
+    table = timing.costs(networks, [100]).set_index("network")
     rows = [
         Ratio(
             "one 100 x 100 matrix, forward and backward: seq_gru over min_sum",
@@ -135,7 +140,7 @@ def _peak_gib(name: str, count: int) -> float:
     import resource  # not on every system: only here
 
     torch.set_num_threads(1)
-    matcher, distance = dhn.freeze(network(name)), timing.uniform(count, 300)
+    matcher, distance = matchers.freeze(network(name)), timing.uniform(count, 300)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     timing.pass_over(matcher, distance)()
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20

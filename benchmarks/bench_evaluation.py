@@ -18,8 +18,8 @@ from pathlib import Path
 import trackeval
 
 from benchmarks import Ratio
-from deepmot_lib import profiles
-from deepmot_lib.evaluation import evaluate
+from deepmot_lib.evaluation.metrics import evaluate
+from deepmot_lib.experiments import settings as profiles
 
 TARGET = 1.0
 ROUNDS = 2  # the best of so many, taken in turns: the machine may be busy with something else

@@ -18,7 +18,8 @@ import pandas as pd
 import torch
 
 from benchmarks import Ratio
-from deepmot_lib import dhn, mot, synthetic, trackers
+from deepmot_lib import matchers, trackers
+from deepmot_lib.data import mot, synthetic
 from deepmot_lib.distance import box_distance
 from deepmot_lib.loss import DeepMOTLoss
 from deepmot_lib.trackers import tracking
@@ -77,7 +78,7 @@ def _matching() -> list[Ratio]:
 
     rows, tracker = [], _fastest(own)
     for name in ("min_sum", "seq_gru"):
-        matcher, loss, ids = dhn.load(name, pairs="eq3"), DeepMOTLoss(), list(range(TRACKS))
+        matcher, loss, ids = matchers.load(name, pairs="eq3"), DeepMOTLoss(), list(range(TRACKS))
         moved = (boxes + 3).requires_grad_()
 
         def matching(matcher=matcher, loss=loss, ids=ids, moved=moved) -> None:

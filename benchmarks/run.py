@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks import Ratio
-from deepmot_lib import tables
+from deepmot_lib.experiments import tables
 
 
 def table(ratios: list[Ratio]) -> str:

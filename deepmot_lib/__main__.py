@@ -104,7 +104,7 @@ def _by_name(folders: list[Path]) -> dict[str, Path]:
 
 def _percent(table) -> str:
     """A table of ``evaluation`` to print: ratios in percent, counts as they are."""
-    from .evaluation import COUNTS
+    from .evaluation.metrics import COUNTS
 
     shown = table.astype(object)
     for name in table.columns.difference(COUNTS):
@@ -134,7 +134,7 @@ def _submission(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace
     def run(arguments: argparse.Namespace) -> None:
         import zipfile
 
-        from . import submission
+        from .evaluation import submission
 
         file = submission.write(arguments.results, arguments.test, arguments.out, arguments.train)
         with zipfile.ZipFile(file) as archive:
@@ -161,8 +161,10 @@ def _track(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], No
     parser.add_argument("--video", type=Path, metavar="FILE", help="also draw the tracks: .mp4 or .gif")
 
     def run(arguments: argparse.Namespace) -> None:
-        from . import mot, video
-        from .trackers import best, data, tracking
+        from .data import mot, video
+        from .experiments import default_weights as best
+        from .experiments import sequences as data
+        from .trackers import tracking
 
         if arguments.video:
             video.check(arguments.video)
@@ -185,7 +187,7 @@ def _download(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace],
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to unpack into")
 
     def run(arguments: argparse.Namespace) -> None:
-        from . import download
+        from .data import download
 
         folder = download.fetch(arguments.dataset, arguments.out)
         print(f"{folder} is complete; for notebooks and tests: export DEEPMOT_DATA={arguments.out}")
@@ -194,7 +196,7 @@ def _download(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace],
 
 
 def _synthetic(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
-    from .profiles import get  # loads nothing else
+    from .experiments.settings import get
 
     usual = get("standard").embedded
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write train/ into")
@@ -218,7 +220,7 @@ def _synthetic(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace]
     _add_seed(parser)
 
     def run(arguments: argparse.Namespace) -> None:
-        from . import synthetic
+        from .data import synthetic
 
         found = synthetic.write_sequences(
             arguments.out, arguments.sequences, arguments.frames, arguments.size, arguments.seed
@@ -248,7 +250,7 @@ def _pairs(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], No
     def run(arguments: argparse.Namespace) -> None:
         from tqdm import tqdm
 
-        from . import mot, pairs
+        from .data import mot, pairs
 
         sequences = mot.find_sequences(arguments.root)
         made = pairs.generate(tqdm(sequences, unit=" sequences"), arguments.part, arguments.seed)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from deepmot_lib.assignment import discretize
+from .assignment import discretize
 
 
 def row_softmax(soft: Tensor, delta: float = 0.5, scale: float = 100.0) -> Tensor:

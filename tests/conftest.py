@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import pytest
 from hypothesis import settings
 
-from deepmot_lib import report
+from deepmot_lib.report import contents as report
 
 REPO = Path(__file__).parents[1]
 

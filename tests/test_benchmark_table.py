@@ -9,9 +9,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from deepmot_lib import benchmark, mot, peers, profiles, submission
-from deepmot_lib.trackers import data, study
-from deepmot_lib.trackers.follower import Followed, Follower
+from deepmot_lib.data import mot
+from deepmot_lib.evaluation import submission
+from deepmot_lib.experiments import benchmark, peers
+from deepmot_lib.experiments import sequences as data
+from deepmot_lib.experiments import settings as profiles
+from deepmot_lib.experiments import trackers as study
+from deepmot_lib.trackers.tracker import Followed, Follower
 
 PERSON, STATIC = 1, 7  # classes
 

@@ -10,22 +10,25 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
-from deepmot_lib import dhn, pairs
-from deepmot_lib.dhn import recurrent, scoring, training
-from deepmot_lib.schedules import DHNSchedule
+from deepmot_lib import matchers
+from deepmot_lib.data import pairs
+from deepmot_lib.evaluation import matching as scoring
+from deepmot_lib.matchers import recurrent
+from deepmot_lib.training import matcher as training
+from deepmot_lib.training.schedules import DHNSchedule
 
 from .test_pairs import random_pairs
 
-NAMES = dhn.names()
+NAMES = matchers.names()
 RECURRENT = ["seq_gru", "seq_lstm", "paral_gru", "paral_lstm"]
 CONTROLS = ["softmax", "greedy", "sinkhorn", "hungarian"]
 SMALL = {name: {"hidden_size": 8} for name in RECURRENT}
 GATED = pairs.GATED
 
 
-def small(name: str) -> dhn.Matcher:
+def small(name: str) -> matchers.Matcher:
     torch.manual_seed(0)
-    return dhn.freeze(dhn.create(name, **SMALL.get(name, {})))
+    return matchers.freeze(matchers.create(name, **SMALL.get(name, {})))
 
 
 def test_table_5_comes_first():
@@ -119,10 +122,10 @@ def test_another_matchers_weights_or_a_cut_file_are_refused(name, tmp_path):
     matcher, other = small(name), small("seq_lstm" if name == "seq_gru" else "seq_gru")
     save_file(other.core.state_dict(), path)
     with pytest.raises(ValueError, match=r"weights\.safetensors: weights of another network"):
-        dhn.load_weights(matcher, path)
+        matchers.load_weights(matcher, path)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match="truncated"):
-        dhn.load_weights(matcher, path)
+        matchers.load_weights(matcher, path)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -131,8 +134,8 @@ def test_its_own_weights_come_back(name, tmp_path):
     matcher = small(name)
     save_file(matcher.core.state_dict(), path)
     torch.manual_seed(1)
-    again = dhn.freeze(dhn.create(name, **SMALL.get(name, {})))
-    torch.testing.assert_close(dhn.load_weights(again, path)(distance), matcher(distance))
+    again = matchers.freeze(matchers.create(name, **SMALL.get(name, {})))
+    torch.testing.assert_close(matchers.load_weights(again, path)(distance), matcher(distance))
 
 
 @pytest.mark.parametrize("name", RECURRENT)
@@ -228,7 +231,7 @@ def reference(hidden: int) -> nn.ModuleDict:
 def test_the_released_weights_compute_what_fig_2_says():
     """The figure, step by step, one matrix at a time with plain loops, beside the batched network."""
     modules = reference(6)
-    matcher = dhn.from_reference({key: value.clone() for key, value in modules.state_dict().items()})
+    matcher = matchers.from_reference({key: value.clone() for key, value in modules.state_dict().items()})
     distance = torch.rand(3, 4)
     with torch.no_grad():
         sequence = torch.stack([distance[n, m] for n in range(3) for m in range(4)])
@@ -257,14 +260,14 @@ def test_another_networks_weights_are_refused(change, message):
     state = dict(reference(6).state_dict())
     change(state)
     with pytest.raises(ValueError, match=message):
-        dhn.from_reference(state)
+        matchers.from_reference(state)
 
 
 def test_unknown_names_list_the_choices():
     with pytest.raises(ValueError, match="seq_gru"):
-        dhn.create("munkres")
+        matchers.create("munkres")
     with pytest.raises(ValueError, match="seq_gru"):
-        dhn.load("munkres")
+        matchers.load("munkres")
 
 
 def test_the_focal_loss_is_the_papers():
@@ -296,7 +299,7 @@ SCHEDULE = DHNSchedule(steps=12, batch=4, hidden_size=8)
 def train(path, steps=SCHEDULE.steps, **changes):
     data = random_pairs([(2, 3)] * 10 + [(3, 3)] * 6)
     torch.manual_seed(0)
-    matcher = dhn.create("seq_gru", hidden_size=8)
+    matcher = matchers.create("seq_gru", hidden_size=8)
     schedule = dataclasses.replace(SCHEDULE, steps=steps, **changes)
     return matcher, training.train(matcher, data, schedule, path, seed=5)
 
@@ -370,13 +373,13 @@ def test_training_learns_a_plain_rule(tmp_path):
     """1 x 2 matrices: the smaller entry is matched. A few hundred steps of a tiny network learn it."""
     data = random_pairs([(1, 2)] * 400)
     torch.manual_seed(0)
-    matcher = dhn.create("seq_gru", hidden_size=16)
+    matcher = matchers.create("seq_gru", hidden_size=16)
     schedule = DHNSchedule(steps=200, batch=32, learning_rate=3e-3)
     training.train(matcher, data, schedule, tmp_path / "a.pt")
     assert scoring.pool(scoring.score(matcher, random_pairs([(1, 2)] * 200, seed=1)))["WA_row"] > 85
 
 
-class Fixed(dhn.Matcher):
+class Fixed(matchers.Matcher):
     """Answers with the distances themselves."""
 
     def __init__(self):

@@ -7,21 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from deepmot_lib import dhn
+from deepmot_lib import matchers
 from deepmot_lib.assignment import optimal_assignment
-from deepmot_lib.pairs import GATED
+from deepmot_lib.data.pairs import GATED
 
 CONTROLS = ["softmax", "greedy", "sinkhorn", "hungarian"]
 SETTINGS = settings(max_examples=25)
 
 
-def control(name: str, **options) -> dhn.Matcher:
-    return dhn.freeze(dhn.create(name, **options))
+def control(name: str, **options) -> matchers.Matcher:
+    return matchers.freeze(matchers.create(name, **options))
 
 
 @pytest.mark.parametrize("name", CONTROLS)
 def test_a_control_needs_no_weights_and_has_nothing_to_train(name):
-    matcher = dhn.load(name)
+    matcher = matchers.load(name)
     assert not list(matcher.parameters())
     assert not matcher.state_dict()
     with pytest.raises(TypeError, match=f"{name} has no logits"):
@@ -181,4 +181,4 @@ def test_a_pair_costlier_than_both_dustbins_stays_unmatched():
 )
 def test_bad_options_are_named(name, options):
     with pytest.raises(ValueError, match=f"{next(iter(options))} must be a positive number"):
-        dhn.create(name, **options)
+        matchers.create(name, **options)

@@ -9,9 +9,13 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from deepmot_lib import dhn, profiles, tables
-from deepmot_lib.dhn import data, study, timing, training
-from deepmot_lib.profiles import DHNRun
+from deepmot_lib import matchers
+from deepmot_lib.experiments import matchers as study
+from deepmot_lib.experiments import pairs as data
+from deepmot_lib.experiments import settings as profiles
+from deepmot_lib.experiments import tables, timing
+from deepmot_lib.experiments.settings import DHNRun
+from deepmot_lib.training import matcher as training
 
 from .test_pairs import random_pairs
 
@@ -71,9 +75,9 @@ def test_what_ships_is_the_run_and_says_how_it_scores(tiny, tmp_path, monkeypatc
     target = tmp_path / "weights"
     target.mkdir()
     card = json.loads(study.ship("smoke", run, target).read_text())
-    monkeypatch.setattr(dhn, "WEIGHTS", target)
+    monkeypatch.setattr(matchers, "WEIGHTS", target)
     distance = torch.rand(1, 3, 4)
-    assert torch.equal(dhn.load("seq_gru", pairs="eq3")(distance), trained.matcher(distance))
+    assert torch.equal(matchers.load("seq_gru", pairs="eq3")(distance), trained.matcher(distance))
     assert card["measures"]["all"]["matrices"] == 6
     assert card["measures"]["all"]["WA_row"] == pytest.approx(100 * scores["WA_row"].mean(), abs=0.006)
     assert card["options"] == {"hidden_size": 4} and "4 steps" in card["schedule"]
@@ -92,12 +96,12 @@ def test_an_unknown_kind_of_pairs_lists_the_choices():
 @pytest.mark.parametrize("kind", ["released", "eq3"])
 def test_shipped_weights_say_what_they_learnt_from(kind):
     for name in ("seq_gru", "min_sum"):
-        assert ("Eq. 3" in dhn.card(name, kind)["data"]) == (kind == "eq3")
+        assert ("Eq. 3" in matchers.card(name, kind)["data"]) == (kind == "eq3")
     with pytest.raises(FileNotFoundError, match="no weights ship for seq_lstm"):
-        dhn.load("seq_lstm", pairs=kind)
+        matchers.load("seq_lstm", pairs=kind)
 
 
-@pytest.mark.parametrize("path", sorted(dhn.WEIGHTS.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(matchers.WEIGHTS.glob("*.json")), ids=lambda path: path.stem)
 def test_shipped_weights_are_those_of_the_reports_row(path):
     """Scoring them anew takes minutes: that the file is the one that was scored, its hash tells."""
     card = json.loads(path.read_text())
@@ -112,7 +116,7 @@ def test_shipped_weights_are_those_of_the_reports_row(path):
 
 
 def test_the_hungarian_is_right_at_every_size_of_fig_8():
-    scores = timing.accuracy_by_size({"hungarian": dhn.load("hungarian")}, [2, 7, 20], count=3)
+    scores = timing.accuracy_by_size({"hungarian": matchers.load("hungarian")}, [2, 7, 20], count=3)
     assert len(scores) == 3 * 3 * 2
     assert (scores["WA"] == 100).all()
 
@@ -124,7 +128,7 @@ def test_fig_8s_matrices_are_the_same_for_every_matcher_and_differ_in_size_and_n
 
 
 def test_costs_are_told_beside_scipys():
-    table = timing.costs({"greedy": dhn.load("greedy")}, [4, 6])
+    table = timing.costs({"greedy": matchers.load("greedy")}, [4, 6])
     assert table["network"].tolist() == ["scipy", "greedy"] * 2
     ratio = table["ms"].to_numpy()[1::2] / table["ms"].to_numpy()[::2]
     np.testing.assert_allclose(table["times scipy"].to_numpy()[1::2], ratio)
@@ -132,7 +136,7 @@ def test_costs_are_told_beside_scipys():
 
 
 def test_other_rounds_leave_the_network_as_it_was():
-    shipped = dhn.load("min_sum")
+    shipped = matchers.load("min_sum")
     other = study.with_rounds(shipped, 3)
     assert (other.core.rounds, shipped.core.rounds) == (3, 20)
     assert all(torch.equal(a, b) for a, b in zip(other.parameters(), shipped.parameters(), strict=True))
@@ -149,7 +153,7 @@ def test_a_slow_job_is_run_once_and_a_quick_one_several_times(monkeypatch):
 
 def test_more_rounds_cost_more_and_get_more_right():
     pairs = random_pairs([(9, 9)] * 40)
-    sweep = {"sinkhorn": [("2", dhn.create("sinkhorn", rounds=2)), ("200", dhn.create("sinkhorn"))]}
+    sweep = {"sinkhorn": [("2", matchers.create("sinkhorn", rounds=2)), ("200", matchers.create("sinkhorn"))]}
     table = timing.price_of_accuracy(sweep, pairs, np.arange(40))
     assert table["setting"].tolist() == ["2", "200"]
     assert table["WA"].is_monotonic_increasing and table["ms"].is_monotonic_increasing

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from deepmot_lib import download, mot
 from deepmot_lib.__main__ import main
+from deepmot_lib.data import download, mot
 
 
 def archive(prefix):

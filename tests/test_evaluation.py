@@ -13,8 +13,9 @@ import trackeval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepmot_lib import evaluation, mot
-from deepmot_lib.evaluation import COLUMNS, COUNTS, PROTOCOLS, evaluate, evaluate_sequence
+from deepmot_lib import evaluation
+from deepmot_lib.data import mot
+from deepmot_lib.evaluation.metrics import COLUMNS, COUNTS, PROTOCOLS, evaluate, evaluate_sequence
 
 EXAMPLES = Path(motmetrics.__file__).parent / "data"
 DATA = os.environ.get("DEEPMOT_DATA")

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from deepmot_lib.files import atomic
+from deepmot_lib.data.files import atomic
 
 
 def names(folder):

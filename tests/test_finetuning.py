@@ -7,11 +7,12 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
-from deepmot_lib import dhn, mot, synthetic
-from deepmot_lib.dhn.training import CheckpointError
-from deepmot_lib.schedules import TrackerSchedule
-from deepmot_lib.trackers import finetuning
+from deepmot_lib import matchers
+from deepmot_lib.data import mot, synthetic
 from deepmot_lib.trackers.tracktor import Tracktor
+from deepmot_lib.training import deepmot as finetuning
+from deepmot_lib.training.matcher import CheckpointError
+from deepmot_lib.training.schedules import TrackerSchedule
 
 from .test_tracker_training import Shifter
 
@@ -33,8 +34,8 @@ def shifter(**options) -> Shifter:
     return follower
 
 
-def sinkhorn() -> dhn.Matcher:
-    return dhn.create("sinkhorn", eps_end=0.05, rounds=30)
+def sinkhorn() -> matchers.Matcher:
+    return matchers.create("sinkhorn", eps_end=0.05, rounds=30)
 
 
 def train(follower, sequence, checkpoint, objective="dMOTA+dMOTP", matcher="sinkhorn", **options):
@@ -70,7 +71,7 @@ def test_it_learns_from_clips_of_a_sequence(sequence, tmp_path, objective):
 
 
 def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(sequence, tmp_path, monkeypatch):
-    monkeypatch.setattr("deepmot_lib.trackers.fitting._SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("deepmot_lib.training.fitting._SAVE_EVERY_S", 0.0)
     schedule = dataclasses.replace(SCHEDULE, steps=10)
     whole, killed, resumed = (shifter() for _ in range(3))
     calls, rule = [], sinkhorn()

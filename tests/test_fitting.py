@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from deepmot_lib.dhn.training import CheckpointError
-from deepmot_lib.trackers.fitting import Fit, warm_cosine
+from deepmot_lib.training.fitting import Fit, warm_cosine
+from deepmot_lib.training.matcher import CheckpointError
 
 
 def fitting(network, stop_at=None, poison=None, **changes):
@@ -51,7 +51,7 @@ def test_it_learns_and_tells_how(tmp_path):
 
 
 def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path, monkeypatch):
-    monkeypatch.setattr("deepmot_lib.trackers.fitting._SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("deepmot_lib.training.fitting._SAVE_EVERY_S", 0.0)
     whole, killed, resumed = line(), line(), line()
     with pytest.raises(KeyboardInterrupt):
         fitting(killed, stop_at=41).run(killed, tmp_path / "killed.pt")
@@ -70,7 +70,7 @@ def test_a_finished_training_returns_at_once(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_and_leaves_the_last_good_state(tmp_path, monkeypatch):
-    monkeypatch.setattr("deepmot_lib.trackers.fitting._SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("deepmot_lib.training.fitting._SAVE_EVERY_S", 0.0)
     network = line()
     with pytest.raises(FloatingPointError, match=r"line: the loss became .*nan.* between steps 20 and 22"):
         fitting(network, poison=20).run(network, tmp_path / "a.pt")
@@ -104,7 +104,7 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
 
 
 def test_the_weights_that_validated_best_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr("deepmot_lib.trackers.fitting._SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("deepmot_lib.training.fitting._SAVE_EVERY_S", 0.0)
     seen = []
 
     def asked(network, scores):
@@ -126,7 +126,7 @@ def test_the_weights_that_validated_best_are_kept(tmp_path, monkeypatch):
 
 
 def test_a_killed_training_remembers_its_best_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr("deepmot_lib.trackers.fitting._SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("deepmot_lib.training.fitting._SAVE_EVERY_S", 0.0)
     killed, resumed, whole = line(), line(), line()
 
     def scored(network, **changes):

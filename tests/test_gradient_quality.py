@@ -5,13 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from deepmot_lib import dhn, mot, synthetic
+from deepmot_lib import matchers
 from deepmot_lib.assignment import optimal_assignment
+from deepmot_lib.data import mot, synthetic
 from deepmot_lib.distance import box_distance
-from deepmot_lib.gradient_quality import compare, counted, counted_gradient, loss_gradient, move
-from deepmot_lib.gradients import Frame
+from deepmot_lib.experiments import matrices
+from deepmot_lib.experiments.gradient_quality import compare, counted, counted_gradient, loss_gradient, move
+from deepmot_lib.experiments.gradients import Frame
 from deepmot_lib.loss import DeepMOTLoss
-from deepmot_lib.trackers import matrices
 
 SIZE = (240, 320)
 OBJECTS = torch.tensor([[40.0, 60, 90, 180], [150, 60, 200, 180]])
@@ -56,7 +57,7 @@ def test_the_counted_gradient_points_back_to_the_object():
 
 def test_the_loss_gradient_is_that_of_differences():
     tracks = OBJECTS + torch.tensor([6.0, -4, 8, 3])
-    loss, matcher = DeepMOTLoss(scale=10.0), dhn.create("sinkhorn", eps_end=0.1, rounds=20)
+    loss, matcher = DeepMOTLoss(scale=10.0), matchers.create("sinkhorn", eps_end=0.1, rounds=20)
     gradient = loss_gradient(clip(tracks), matcher, SIZE, loss)
 
     def total(theta):
@@ -81,8 +82,8 @@ def test_a_step_function_has_no_gradient_and_a_smooth_one_has():
         def forward(self, distance):
             return torch.sigmoid(10 * (0.3 - distance))
 
-    matchers = {"smooth": Smooth(), "greedy": dhn.load("greedy")}
-    table = compare(matchers, [(clip(tracks), SIZE)], "smooth", DeepMOTLoss(lambda_=0.0, scale=10.0))
+    networks = {"smooth": Smooth(), "greedy": matchers.load("greedy")}
+    table = compare(networks, [(clip(tracks), SIZE)], "smooth", DeepMOTLoss(lambda_=0.0, scale=10.0))
     table = table.set_index("matcher")
     assert table["none"].to_dict() == {"smooth": 0.0, "greedy": 100.0}
     assert table.loc["smooth", "cosine to smooth"] == pytest.approx(1)

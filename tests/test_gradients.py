@@ -5,11 +5,12 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from deepmot_lib import examples, playground
 from deepmot_lib.assignment import optimal_assignment
 from deepmot_lib.distance import box_distance, jaccard_distance
-from deepmot_lib.gradients import Frame, descend, forces
+from deepmot_lib.experiments import examples
+from deepmot_lib.experiments.gradients import Frame, descend, forces
 from deepmot_lib.loss import DeepMOTLoss
+from deepmot_lib.report import playground
 
 SIZE = (240, 320)
 OBJECTS = torch.tensor([[60.0, 70, 110, 190], [150, 60, 200, 180]])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from deepmot_lib.dhn.gru import GRU
+from deepmot_lib.matchers.gru import GRU
 
 
 def pair(inputs: int, hidden: int, layers: int, dropout: float = 0.0) -> tuple[nn.GRU, GRU]:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.ops import box_iou
 
-from deepmot_lib.trackers.follower import Followed
 from deepmot_lib.trackers.management import MOT_BY_SOT, TRACKTOR, Rules, Tracks
+from deepmot_lib.trackers.tracker import Followed
 
 SIZE = (240, 320)
 A, B, C = (10.0, 10, 30, 60), (100.0, 20, 130, 90), (200.0, 100, 240, 200)

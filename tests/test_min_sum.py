@@ -12,11 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment, linprog
 
-from deepmot_lib import dhn, pairs
+from deepmot_lib import matchers
 from deepmot_lib.assignment import discretize, optimal_assignment
-from deepmot_lib.dhn import price_training, scoring, training
-from deepmot_lib.dhn.min_sum import BENEFIT, gains
-from deepmot_lib.schedules import PriceSchedule
+from deepmot_lib.data import pairs
+from deepmot_lib.evaluation import matching as scoring
+from deepmot_lib.matchers.min_sum import BENEFIT, gains
+from deepmot_lib.training import matcher as training
+from deepmot_lib.training import prices as price_training
+from deepmot_lib.training.schedules import PriceSchedule
 
 from .test_pairs import random_pairs
 
@@ -39,7 +42,7 @@ def gated(n: int, m: int, seed: int, share: float = 0.3) -> torch.Tensor:
 @given(sizes, sizes, seeds)
 @settings(max_examples=40, deadline=None)
 def test_rows_and_columns_have_no_order(name, n, m, seed):
-    matcher, distance = dhn.load(name), gated(n, m, seed)
+    matcher, distance = matchers.load(name), gated(n, m, seed)
     rows, columns = (torch.randperm(k, generator=torch.Generator().manual_seed(seed)) for k in (n, m))
     shuffled = matcher.logits(distance[:, rows][:, :, columns])
     torch.testing.assert_close(shuffled, matcher.logits(distance)[:, rows][:, :, columns])
@@ -49,7 +52,7 @@ def test_rows_and_columns_have_no_order(name, n, m, seed):
 @given(sizes, sizes, st.integers(0, 4), st.integers(0, 4), seeds)
 @settings(max_examples=40, deadline=None)
 def test_gated_rows_and_columns_change_nothing(name, n, m, more_rows, more_columns, seed):
-    matcher, distance = dhn.load(name), gated(n, m, seed)
+    matcher, distance = matchers.load(name), gated(n, m, seed)
     wider = torch.nn.functional.pad(distance, (0, more_columns, 0, more_rows), value=pairs.GATED)
     soft = matcher(wider)
     torch.testing.assert_close(soft[:, :n, :m], matcher(distance))
@@ -67,7 +70,7 @@ def test_well_separated_pairs_are_matched_surely(name, n, m):
     expected = np.zeros((n, m))
     expected[linear_sum_assignment(distance)] = 1
     assert (expected[rows, columns] == 1).all()
-    soft = dhn.load(name)(torch.tensor(distance[None]))[0].numpy()
+    soft = matchers.load(name)(torch.tensor(distance[None]))[0].numpy()
     np.testing.assert_array_equal(soft > 0.5, expected)
     assert np.abs(soft - expected).max() < 0.2
 
@@ -78,7 +81,7 @@ def test_with_enough_rounds_the_rule_finds_the_optimum(n, m, seed):
     """Bayati et al.: the messages settle after a number of rounds that the gap to the second best assignment
     bounds; it is small only by bad luck."""
     distance = np.random.default_rng(seed).uniform(size=(n, m))
-    matcher = dhn.create("min_sum_rule", rounds=3000, graded=1)
+    matcher = matchers.create("min_sum_rule", rounds=3000, graded=1)
     soft = matcher(torch.tensor(distance[None]))[0].numpy()
     best = np.zeros((n, m))
     best[linear_sum_assignment(distance)] = 1
@@ -88,7 +91,7 @@ def test_with_enough_rounds_the_rule_finds_the_optimum(n, m, seed):
 @pytest.mark.parametrize("name", NAMES)
 def test_both_discretisations_agree_where_the_rounds_have_settled(name):
     distance = torch.rand(20, 7, 12, generator=torch.Generator().manual_seed(3))
-    matcher = dhn.load(name)
+    matcher = matchers.load(name)
     matcher.core.rounds = 500
     soft = matcher(distance)
     assert torch.equal(discretize(soft, "row"), discretize(soft, "column"))
@@ -98,7 +101,7 @@ def test_both_discretisations_agree_where_the_rounds_have_settled(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_temperature_only_smooths(name):
     distance = gated(12, 15, 1)
-    cold, warm = dhn.load(name), dhn.load(name)
+    cold, warm = matchers.load(name), matchers.load(name)
     cold.core.temperature, warm.core.temperature = 0.05, 0.2
     torch.testing.assert_close(cold.logits(distance)[distance < 1] / 4, warm.logits(distance)[distance < 1])
     for axis in ("row", "column"):
@@ -111,9 +114,9 @@ def test_the_gradient_is_finite_in_ties_and_points_downhill(name, tie):
     """Of a matched pair's own entry: shorter is surer. Gated entries get none."""
     distance = torch.full((1, 5, 6), tie)
     distance[0, 2] = pairs.GATED
-    assert torch.isfinite(_gradient(dhn.load(name), distance, (0, 0))).all()
+    assert torch.isfinite(_gradient(matchers.load(name), distance, (0, 0))).all()
     distance = gated(5, 6, 4, share=0.2)
-    matcher = dhn.load(name)
+    matcher = matchers.load(name)
     best = tuple(optimal_assignment(distance, pairs.GATED)[0].nonzero()[0].tolist())
     gradient = _gradient(matcher, distance, best)
     assert torch.isfinite(gradient).all()
@@ -121,7 +124,7 @@ def test_the_gradient_is_finite_in_ties_and_points_downhill(name, tie):
     assert (gradient[distance >= pairs.GATED] == 0).all()
 
 
-def _gradient(matcher: dhn.Matcher, distance: torch.Tensor, entry: tuple[int, int]) -> torch.Tensor:
+def _gradient(matcher: matchers.Matcher, distance: torch.Tensor, entry: tuple[int, int]) -> torch.Tensor:
     distance = distance.clone().requires_grad_()
     matcher(distance)[0][entry].backward()
     return distance.grad
@@ -129,7 +132,7 @@ def _gradient(matcher: dhn.Matcher, distance: torch.Tensor, entry: tuple[int, in
 
 def test_the_gradient_through_the_last_rounds_is_that_of_finite_differences():
     """With all rounds graded: the beliefs are piecewise linear in the distances."""
-    matcher = dhn.create("min_sum_rule", rounds=6, graded=6)
+    matcher = matchers.create("min_sum_rule", rounds=6, graded=6)
     distance = torch.rand(1, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     assert torch.autograd.gradcheck(matcher, distance.requires_grad_(), eps=1e-7, atol=1e-5)
 
@@ -188,7 +191,7 @@ SCHEDULE = PriceSchedule(steps=30, entries=200, uniform=0.5)
 
 def train(path, **changes):
     torch.manual_seed(0)
-    matcher = dhn.create("min_sum", hidden_size=4, layers=1)
+    matcher = matchers.create("min_sum", hidden_size=4, layers=1)
     schedule = PriceSchedule(**{**SCHEDULE.__dict__, **changes})
     data = random_pairs([(3, 4)] * 40 + [(5, 5)] * 40)
     return matcher, price_training.train(matcher, data, schedule, path, seed=2)
@@ -218,12 +221,12 @@ def test_price_training_makes_prices_better_than_the_rules(tmp_path):
     """Square uniform matrices, three rounds: the rule starts all columns alike, prices know their rivals."""
     test = random_pairs([(8, 8)] * 300, seed=9)
     torch.manual_seed(0)
-    matcher = dhn.create("min_sum", rounds=3)
+    matcher = matchers.create("min_sum", rounds=3)
     schedule = PriceSchedule(steps=150, entries=2_000, uniform=0.0)
     price_training.train(matcher, random_pairs([(8, 8)] * 300), schedule, tmp_path / "a.pt")
     learned, rule = (
         scoring.pool(scoring.score(m, test))["WA_row"]
-        for m in (matcher, dhn.create("min_sum_rule", rounds=3))
+        for m in (matcher, matchers.create("min_sum_rule", rounds=3))
     )
     assert learned > rule + 1
 
@@ -231,36 +234,36 @@ def test_price_training_makes_prices_better_than_the_rules(tmp_path):
 def test_what_cannot_be_trained_says_so(tmp_path):
     data = random_pairs([(2, 2)])
     with pytest.raises(TypeError, match="no price network"):
-        price_training.train(dhn.create("min_sum_rule"), data, SCHEDULE, tmp_path / "a.pt")
+        price_training.train(matchers.create("min_sum_rule"), data, SCHEDULE, tmp_path / "a.pt")
     with pytest.raises(TypeError, match="no price network"):
-        price_training.train(dhn.create("1d_conv"), data, SCHEDULE, tmp_path / "a.pt")
+        price_training.train(matchers.create("1d_conv"), data, SCHEDULE, tmp_path / "a.pt")
 
 
 @pytest.mark.parametrize("options", [{"rounds": 0}, {"graded": 0}, {"temperature": 0.0}])
 def test_bad_options_are_named(options):
     with pytest.raises(ValueError, match=next(iter(options))):
-        dhn.create("min_sum", **options)
+        matchers.create("min_sum", **options)
 
 
-@pytest.mark.parametrize("path", sorted(dhn.WEIGHTS.glob("*.safetensors")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(matchers.WEIGHTS.glob("*.safetensors")), ids=lambda path: path.stem)
 def test_shipped_weights_are_those_of_their_card(path):
     name, _, kind = path.stem.rpartition("-")
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == dhn.card(name, kind)["sha256"]
-    assert all(p.isfinite().all() for p in dhn.load(name, pairs=kind).parameters())
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == matchers.card(name, kind)["sha256"]
+    assert all(p.isfinite().all() for p in matchers.load(name, pairs=kind).parameters())
 
 
 def test_ours_is_small():
-    assert sum(p.numel() for p in dhn.load("min_sum").parameters()) < 20_000
+    assert sum(p.numel() for p in matchers.load("min_sum").parameters()) < 20_000
 
 
 @real
 def test_the_shipped_weights_score_what_their_card_says():
     """On all of the paper's test pairs, to its two decimals."""
     root = Path(DATA) / "dhn"
-    scores = scoring.score(dhn.load("min_sum"), pairs.read(root / "test.npz"))
+    scores = scoring.score(matchers.load("min_sum"), pairs.read(root / "test.npz"))
     unseen = np.load(root / "test-unseen.npy")
     for part, rows in (("all", scores), ("unseen", scores[unseen[scores.index]])):
-        expected = dict(dhn.card("min_sum")["measures"][part])
+        expected = dict(matchers.card("min_sum")["measures"][part])
         assert expected.pop("matrices") == len(rows)
         # Half a unit of the last digit, and a matrix whose tie another processor rounds the other way.
         assert scoring.pool(rows) == pytest.approx(expected, abs=0.011)

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from deepmot_lib import mot, profiles
+from deepmot_lib.data import mot
+from deepmot_lib.experiments import settings as profiles
 
 TUD = Path(motmetrics.__file__).parent / "data"
 real_data = pytest.mark.skipif(not os.environ.get("DEEPMOT_DATA"), reason="DEEPMOT_DATA is not set")

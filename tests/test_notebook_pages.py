@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from deepmot_lib import notebook_pages
+from deepmot_lib.report import notebook_pages
 
 from .test_notebooks import COMMITTED
 

@@ -11,7 +11,10 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 from PIL import Image
 
-from deepmot_lib import document, page, profiles, report, tables
+from deepmot_lib.experiments import settings as profiles
+from deepmot_lib.experiments import tables
+from deepmot_lib.report import contents as report
+from deepmot_lib.report import document, page
 
 MADE_FROM = tables.provenance(profile="smoke", data="rendered", seeds=[0, 1])
 

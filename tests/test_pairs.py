@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from deepmot_lib import mot, pairs
+from deepmot_lib.data import mot, pairs
 
 DATA = os.environ.get("DEEPMOT_DATA")
 real = pytest.mark.skipif(not DATA, reason="DEEPMOT_DATA is not set")

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepmot_lib import mot, paper, profiles
+from deepmot_lib import paper
+from deepmot_lib.data import mot
+from deepmot_lib.experiments import settings as profiles
 
 #: Tables 1 to 3 count the last quarters once for each of the three public detectors.
 VALIDATION_BOXES = 3 * 27_015

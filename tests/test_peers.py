@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepmot_lib import mot, peers
-from deepmot_lib.evaluation import PROTOCOLS, evaluate_sequence
+from deepmot_lib.data import mot
+from deepmot_lib.evaluation.metrics import PROTOCOLS, evaluate_sequence
+from deepmot_lib.experiments import peers
 from deepmot_lib.trackers.tracking import COLUMNS
 
 DATA = os.environ.get("DEEPMOT_DATA")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepmot_lib import paper
-from deepmot_lib.trackers.perturbation import perturb
+from deepmot_lib.training.perturbation import perturb
 
 
 def generator(seed=0):

@@ -8,16 +8,17 @@ import pytest
 import torch
 from PIL import Image
 
-from deepmot_lib import mot, synthetic
-from deepmot_lib.dhn.training import CheckpointError
+from deepmot_lib.data import mot, synthetic
 from deepmot_lib.distance import jaccard_distance
-from deepmot_lib.schedules import PairSchedule
-from deepmot_lib.trackers import fitting, pretraining
 from deepmot_lib.trackers.goturn import GOTURN
 from deepmot_lib.trackers.management import MOT_BY_SOT
-from deepmot_lib.trackers.pretraining import Pairs, pair_loss, pretrain
 from deepmot_lib.trackers.siamrpn import SiamRPN
 from deepmot_lib.trackers.tracking import to_tensor, track
+from deepmot_lib.training import fitting
+from deepmot_lib.training import siamese as pretraining
+from deepmot_lib.training.matcher import CheckpointError
+from deepmot_lib.training.schedules import PairSchedule
+from deepmot_lib.training.siamese import Pairs, pair_loss, pretrain
 
 SCHEDULE = PairSchedule(steps=6, frames=2, tracks=3, apart=2)
 LENGTH = 12

@@ -4,8 +4,10 @@ import dataclasses
 
 import pytest
 
-from deepmot_lib import dhn, mot, pairs, paper, profiles, synthetic
-from deepmot_lib.dhn import data
+from deepmot_lib import matchers, paper
+from deepmot_lib.data import mot, pairs, synthetic
+from deepmot_lib.experiments import pairs as data
+from deepmot_lib.experiments import settings as profiles
 
 
 @pytest.mark.parametrize("name", ["smok", "SMOKE", "", None])
@@ -101,7 +103,7 @@ def test_files_go_below_the_output_folder(monkeypatch, tmp_path):
 
 def test_every_run_names_a_network_and_pairs_that_there_are():
     for profile in profiles.PROFILES.values():
-        assert {run.variant for run in profile.dhn_runs} <= set(dhn.names())
+        assert {run.variant for run in profile.dhn_runs} <= set(matchers.names())
         assert {run.pairs for run in profile.dhn_runs} <= set(data.KINDS)
         table5 = {run.variant for run in profile.dhn_runs if run.pairs == profile.dhn_runs[0].pairs}
         assert table5 >= set(paper.table(5)["network"])

@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from deepmot_lib import mot, synthetic
+from deepmot_lib.data import mot, synthetic
 from deepmot_lib.distance import appearance_distance
-from deepmot_lib.schedules import ReIDSchedule
 from deepmot_lib.trackers import reid
 from deepmot_lib.trackers.reid import Album, Embedder, triplet_loss
+from deepmot_lib.training.schedules import ReIDSchedule
 
 
 @pytest.fixture(scope="module")

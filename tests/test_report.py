@@ -6,7 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepmot_lib import profiles, readme, reference, report, tables
+from deepmot_lib.evaluation import published as reference
+from deepmot_lib.experiments import settings as profiles
+from deepmot_lib.experiments import tables
+from deepmot_lib.report import contents as report
+from deepmot_lib.report import readme
 
 
 @pytest.fixture
@@ -88,7 +92,7 @@ def test_the_readmes_comparison_is_that_of_the_standard_report():
     table1, _ = tables.read(readme.ROOT / "reports" / "standard" / "tables" / "table1.csv")
     text = (readme.ROOT / "README.md").read_text()
     mended = readme.with_headline(text, readme.headline(table1))
-    assert text == mended, "python -m deepmot_lib.readme mends it"
+    assert text == mended, "python -m deepmot_lib.report.readme mends it"
     ours = table1.set_index(["training", "method"])["MOTA (ours)"]
     line = next(line for line in text.splitlines() if line.startswith("| Vanilla Base |"))
     assert f"{ours['Vanilla', 'Base']:.1f}" in line

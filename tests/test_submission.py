@@ -10,9 +10,11 @@ import pytest
 from PIL import Image
 from trackeval.datasets import MotChallenge2DBox
 
-from deepmot_lib import mot, paper, submission
+from deepmot_lib import paper
 from deepmot_lib.__main__ import main
-from deepmot_lib.submission import SubmissionError, problems, server_numbers, write
+from deepmot_lib.data import mot
+from deepmot_lib.evaluation import submission
+from deepmot_lib.evaluation.submission import SubmissionError, problems, server_numbers, write
 
 # The test set as motchallenge.net lists it; the training set of MOT17.
 LENGTHS = {"01": 450, "03": 1500, "06": 1194, "07": 500, "08": 625, "12": 900, "14": 750}

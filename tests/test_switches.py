@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepmot_lib import mot
-from deepmot_lib.evaluation import evaluate_sequence
-from deepmot_lib.switches import COLUMNS, identity_switches
+from deepmot_lib.data import mot
+from deepmot_lib.evaluation.metrics import evaluate_sequence
+from deepmot_lib.evaluation.switches import COLUMNS, identity_switches
 
 EXAMPLES = Path(motmetrics.__file__).parent / "data"
 DATA = os.environ.get("DEEPMOT_DATA")

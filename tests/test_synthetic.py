@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from deepmot_lib import mot, synthetic
-from deepmot_lib.synthetic import canvas, crowd, detectors, people, props, scenery, stage
+from deepmot_lib.data import mot, synthetic
+from deepmot_lib.data.synthetic import canvas, crowd, detectors, people, props, scenery, stage
 
 SIZE = (120, 160)
 FRAMES = 24

@@ -11,7 +11,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deepmot_lib import tables
+from deepmot_lib.experiments import tables
 
 NOTES = dict.fromkeys(tables.PROVENANCE) | {"profile": "smoke", "seeds": [0, 1]}
 FRAME = pd.DataFrame({"network": ["a", "None"], "WA": [92.88, np.nan], "IDS": [3, 4]})
@@ -112,8 +112,8 @@ def test_commit(tmp_path, monkeypatch):
         )
         return done.stdout.strip()
 
-    source = tmp_path / "deepmot_lib" / "tables.py"
-    source.parent.mkdir()
+    source = tmp_path / "deepmot_lib" / "experiments" / "tables.py"
+    source.parent.mkdir(parents=True)
     source.write_text("1\n")
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "a.csv").write_text("x\n")
@@ -134,7 +134,7 @@ def test_commit(tmp_path, monkeypatch):
         nothing.setenv("PATH", "")
         assert tables.commit() == "unknown"
     # A copy installed below a checkout of something else does not pass for it.
-    copy = tmp_path / "venv" / "deepmot_lib" / "tables.py"
+    copy = tmp_path / "venv" / "deepmot_lib" / "experiments" / "tables.py"
     copy.parent.mkdir(parents=True)
     monkeypatch.setattr(tables, "__file__", str(copy))
     assert tables.commit() == "unknown"

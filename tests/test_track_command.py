@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from deepmot_lib import dhn, mot, synthetic, trackers
+from deepmot_lib import matchers, trackers
 from deepmot_lib.__main__ import main
-from deepmot_lib.evaluation import evaluate
-from deepmot_lib.trackers import best
+from deepmot_lib.data import mot, synthetic
+from deepmot_lib.evaluation.metrics import evaluate
+from deepmot_lib.experiments import default_weights as best
 
 SMALL = {
     "tracktor": {"backbone": "tiny", "side": 96, "reid": True},
@@ -84,7 +85,7 @@ def broken(file):
         broken,
         lambda file: file.write_bytes(b"no weights"),
         lambda file: save_file({"a": torch.zeros(1)}, file),
-        lambda file: shutil.copy(next(dhn.WEIGHTS.glob("*.safetensors")), file),
+        lambda file: shutil.copy(next(matchers.WEIGHTS.glob("*.safetensors")), file),
         lambda file: save_file({}, file, {"deepmot": '{"tracker": "kcf", "options": {}}'}),
         lambda file: save_file({}, file, {"deepmot": '{"tracker": "goturn", "options": {"sides": 3}}'}),
         lambda file: save_file({}, file, {"deepmot": '{"tracker": "goturn", "options": {}}'}),

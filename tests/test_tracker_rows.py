@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
-from deepmot_lib import evaluation, paper, profiles, tables
-from deepmot_lib.trackers import rows
+from deepmot_lib import evaluation, paper
+from deepmot_lib.experiments import rows, tables
+from deepmot_lib.experiments import settings as profiles
 
 PAPER_KEYS = {1: ["training", "method"], 2: ["loss"], 3: ["tracker", "training"]}
 

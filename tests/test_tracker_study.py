@@ -6,10 +6,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepmot_lib import evaluation, mot, profiles, synthetic, tables
-from deepmot_lib.profiles import DEEPMOT, DHN, EmbeddedData, TrackerRun
-from deepmot_lib.schedules import DetectorSchedule, PairSchedule, ReIDSchedule, TrackerSchedule
-from deepmot_lib.trackers import data, finetuning, management, pretraining, reid, study, vanilla
+from deepmot_lib import evaluation
+from deepmot_lib.data import mot, synthetic
+from deepmot_lib.experiments import sequences as data
+from deepmot_lib.experiments import settings as profiles
+from deepmot_lib.experiments import tables
+from deepmot_lib.experiments import trackers as study
+from deepmot_lib.experiments.settings import DEEPMOT, DHN, EmbeddedData, TrackerRun
+from deepmot_lib.trackers import management, reid
+from deepmot_lib.training import deepmot as finetuning
+from deepmot_lib.training import detector as vanilla
+from deepmot_lib.training import siamese as pretraining
+from deepmot_lib.training.schedules import DetectorSchedule, PairSchedule, ReIDSchedule, TrackerSchedule
 
 VANILLA = TrackerRun("tracktor", "vanilla")
 HEAD = TrackerRun("tracktor", DEEPMOT, "distance", DHN)

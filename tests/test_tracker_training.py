@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from deepmot_lib import dhn, mot, synthetic
+from deepmot_lib import matchers
+from deepmot_lib.data import mot, synthetic
 from deepmot_lib.distance import appearance_distance, box_distance
 from deepmot_lib.loss import DeepMOTLoss
-from deepmot_lib.trackers import training
-from deepmot_lib.trackers.follower import Followed, Follower
-from deepmot_lib.trackers.perturbation import perturb
+from deepmot_lib.trackers.tracker import Followed, Follower
+from deepmot_lib.training import clips as training
+from deepmot_lib.training.perturbation import perturb
 
 SIZE = (120, 160)
 BOXES = torch.tensor([[10.0, 20, 40, 100], [70, 20, 100, 100], [120, 30, 145, 95]])
@@ -55,7 +56,7 @@ def seeded() -> torch.Generator:
 
 def test_the_loss_is_that_of_the_perturbed_boxes():
     frames, follower, loss = steady(move=6.0), Shifter(), DeepMOTLoss(scale=10.0)
-    matcher = dhn.load("min_sum")
+    matcher = matchers.load("min_sum")
     found = training.clip_loss(follower, frames, "dMOTA+dMOTP", matcher, loss, seeded())
     distance = box_distance(perturb(BOXES, seeded()), frames[1].boxes, SIZE)
     other = DeepMOTLoss(scale=10.0)
@@ -66,7 +67,7 @@ def test_the_loss_is_that_of_the_perturbed_boxes():
 
 def test_the_objectives_are_the_parts_of_eq_9():
     def value(objective: str) -> float:
-        matcher = dhn.load("sinkhorn")
+        matcher = matchers.load("sinkhorn")
         frames = clip(
             (BOXES, [1, 2, 3]), (BOXES[[1, 0, 2]], [1, 2, 4])
         )  # 1 and 2 have changed places, 3 left
@@ -81,7 +82,7 @@ def test_the_objectives_are_the_parts_of_eq_9():
 def test_a_track_that_had_another_object_before_counts_as_a_switch_only_where_both_were_known():
     frames = clip((BOXES[:2], [1, 2]), (BOXES, [1, 2, 9]))
     loss = DeepMOTLoss()
-    training.clip_loss(Shifter(), frames, "dMOTA", dhn.load("hungarian"), loss, seeded())
+    training.clip_loss(Shifter(), frames, "dMOTA", matchers.load("hungarian"), loss, seeded())
     previous = loss._previous[0]
     assert previous.shape == (2, 3) and previous.sum() == 2
 
@@ -91,7 +92,7 @@ def test_every_objective_teaches_the_way_that_people_walk(objective):
     """Only boxes of the right shift match best, whichever measure asks."""
     torch.manual_seed(0)
     follower, loss = Shifter(), DeepMOTLoss(scale=10.0)
-    matcher = dhn.create("sinkhorn", eps_end=0.05, rounds=30)
+    matcher = matchers.create("sinkhorn", eps_end=0.05, rounds=30)
     optimizer, generator = torch.optim.Adam(follower.parameters(), 0.02), torch.Generator().manual_seed(0)
     for _ in range(120):
         optimizer.zero_grad()
@@ -115,7 +116,7 @@ def test_smooth_l1_asks_where_the_own_object_went_and_not_the_nearest():
 
 def test_embeddings_enter_the_distance_or_count_switches_for_themselves():
     torch.manual_seed(1)
-    follower, matcher = Shifter(looks=True), dhn.create("sinkhorn", eps_end=0.1, rounds=20)
+    follower, matcher = Shifter(looks=True), matchers.create("sinkhorn", eps_end=0.1, rounds=20)
     asked = []
 
     def spy(distance):
@@ -144,7 +145,7 @@ def test_a_tracks_embedding_is_the_mean_of_those_so_far():
         follower,
         clip_of_three,
         "dMOTA",
-        lambda distance: asked.append(distance[0].detach()) or dhn.load("sinkhorn")(distance),
+        lambda distance: asked.append(distance[0].detach()) or matchers.load("sinkhorn")(distance),
         DeepMOTLoss(),
         seeded(),
         reid="distance",
@@ -159,12 +160,12 @@ def test_a_tracks_embedding_is_the_mean_of_those_so_far():
 
 def test_a_frame_is_seen_once():
     follower = Shifter()
-    training.clip_loss(follower, steady(4), "dMOTP", dhn.load("sinkhorn"), DeepMOTLoss())
+    training.clip_loss(follower, steady(4), "dMOTP", matchers.load("sinkhorn"), DeepMOTLoss())
     assert follower.seen == 4
 
 
 def test_what_does_not_fit_is_named():
-    matcher, loss = dhn.load("sinkhorn"), DeepMOTLoss()
+    matcher, loss = matchers.load("sinkhorn"), DeepMOTLoss()
     with pytest.raises(ValueError, match="unknown objective 'mota'"):
         training.clip_loss(Shifter(), steady(), "mota", matcher, loss)
     with pytest.raises(ValueError, match="shifter has no embeddings"):
@@ -203,7 +204,7 @@ def test_boxes_outside_of_the_image_and_people_who_leave_have_a_gradient(objecti
     outside = torch.tensor([[-90.0, -80, -50, -20], [150, 100, 250, 190], [400, 400, 430, 480]])
     frames = clip((outside, [1, 2, 3]), (torch.cat([BOXES[:1], outside[1:2]]), [7, 2]))
     follower, loss = Shifter(), DeepMOTLoss(scale=10.0)
-    training.clip_loss(follower, frames, objective, dhn.load("min_sum"), loss, seeded()).backward()
+    training.clip_loss(follower, frames, objective, matchers.load("min_sum"), loss, seeded()).backward()
     assert follower.shift.grad.isfinite().all() and follower.shift.grad.abs().sum() > 0
 
 
@@ -220,7 +221,7 @@ def test_more_than_three_hundred_people_in_a_frame():
     ids = list(range(len(boxes)))
     frames = clip((boxes, ids), (boxes + torch.tensor([1.0, 0, 1, 0]), ids))
     follower, loss = Shifter(), DeepMOTLoss(scale=10.0)
-    found = training.clip_loss(follower, frames, "dMOTA+dMOTP", dhn.load("min_sum"), loss, seeded())
+    found = training.clip_loss(follower, frames, "dMOTA+dMOTP", matchers.load("min_sum"), loss, seeded())
     found.backward()
     assert len(ids) == 340 and found.isfinite()
     assert follower.shift.grad.isfinite().all() and follower.shift.grad.abs().sum() > 0

@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from deepmot_lib import mot
-from deepmot_lib.evaluation import evaluate_sequence
+from deepmot_lib.data import mot
+from deepmot_lib.evaluation.metrics import evaluate_sequence
 from deepmot_lib.trackers import tracking
-from deepmot_lib.trackers.follower import Followed, Follower
 from deepmot_lib.trackers.management import MOT_BY_SOT, TRACKTOR, Rules
+from deepmot_lib.trackers.tracker import Followed, Follower
 
 STILL = dataclasses.replace(TRACKTOR, camera_motion=False)
 

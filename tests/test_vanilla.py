@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 from torchvision.ops import box_iou
 
-from deepmot_lib import mot, synthetic
-from deepmot_lib.schedules import DetectorSchedule
-from deepmot_lib.trackers import vanilla
+from deepmot_lib.data import mot, synthetic
 from deepmot_lib.trackers.tracktor import Tracktor
+from deepmot_lib.training import detector as vanilla
+from deepmot_lib.training.schedules import DetectorSchedule
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_training_on_one_frame_finds_its_people(tmp_path):
 
 
 def test_a_killed_training_goes_on_exactly(sequence, tmp_path, monkeypatch):
-    monkeypatch.setattr("deepmot_lib.trackers.fitting._SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("deepmot_lib.training.fitting._SAVE_EVERY_S", 0.0)
     schedule = DetectorSchedule(6, images=1)
     whole = network()
     expected = vanilla.train(whole, [sequence], schedule, tmp_path / "whole.pt")

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from deepmot_lib import mot, video
-from deepmot_lib.sequence_plots import identity_color
+from deepmot_lib.data import mot, video
+from deepmot_lib.report.sequence_plots import identity_color
 from deepmot_lib.trackers.tracking import COLUMNS
 
 GREY = np.full((240, 320, 3), 120, np.uint8)

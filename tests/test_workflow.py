@@ -8,7 +8,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from deepmot_lib import paper, tables
+from deepmot_lib import paper
+from deepmot_lib.experiments import tables
 
 REPO = Path(__file__).parents[1]
 

@@ -9,10 +9,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import device as Device
 
-from ..files import atomic
-from .follower import Follower
+from ..data.files import atomic
 from .goturn import GOTURN
 from .siamrpn import SiamRPN
+from .tracker import Follower
 from .tracktor import Tracktor
 
 __all__ = ["NAMES", "Follower", "create", "load", "save"]

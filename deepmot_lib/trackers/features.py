@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..files import atomic
+from ..data.files import atomic
 
 
 class FeatureStore:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
 
 from .crops import crop, rectangles, to_crop, to_image
-from .follower import Followed, Follower
+from .tracker import Followed, Follower
 
 #: What the fully connected layers count in: a tenth of the crop, so that their outputs are of the order of 1.
 _UNIT = 0.1

@@ -18,7 +18,7 @@ from torchvision.ops import box_iou, clip_boxes_to_image, nms
 from ..assignment import optimal_assignment
 from ..distance import appearance_distance
 from . import motion
-from .follower import Followed
+from .tracker import Followed
 
 _MIN_SIDE = 1.0  # [px] a box of which less is inside the image has left it
 

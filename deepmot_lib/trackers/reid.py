@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, softplus
 from torchvision.ops import roi_align
 
-from .. import mot
+from ..data import mot
 from ..distance import appearance_distance
-from ..schedules import ReIDSchedule
-from .fitting import Fit, warm_cosine
+from ..training.fitting import Fit, warm_cosine
+from ..training.schedules import ReIDSchedule
 from .tracking import to_tensor
 
 CROP = (128, 64)  # height, width in pixels

@@ -8,7 +8,7 @@ from torch.nn.functional import conv2d, cross_entropy, smooth_l1_loss
 
 from ..distance import jaccard_distance
 from .crops import crop, squares, to_crop, to_image
-from .follower import Followed, Follower
+from .tracker import Followed, Follower
 
 _STRIDE = 8  # of the tower: one convolution and two poolings of stride 2
 #: Anchors that overlap the target more than this are it, less than that are not; those between do not learn.

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..mot import MotFormatError, Sequence
+from ..data.mot import MotFormatError, Sequence
 from . import motion
-from .follower import Followed, Follower
 from .management import Rules, Track, Tracks
+from .tracker import Followed, Follower
 
 #: The columns of results; ``mot.write_results`` takes them.
 COLUMNS = ["frame", "id", "x1", "y1", "x2", "y2", "conf"]

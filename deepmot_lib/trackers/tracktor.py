@@ -13,7 +13,7 @@ from torchvision.models.detection.transform import resize_boxes
 
 from . import backbones
 from .features import FeatureStore
-from .follower import Followed, Follower
+from .tracker import Followed, Follower
 
 REID_UNITS = 128
 

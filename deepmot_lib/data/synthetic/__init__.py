@@ -1,0 +1,143 @@
+"""The embedded data: rendered street scenes in MOTChallenge layout, made on the spot from a seed, free of any
+licence.
+
+People walk alone and in twos, stop, stand and talk, hide each other and vanish behind kiosks and trees. Every
+box is amodal (the whole person, seen or not) and every visibility is counted: the pixels that the person owns
+in the picture over those of the unoccluded silhouette, so that occluders and the image's border both lower
+it, as in MOT17. Every third sequence has a moving camera.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from ...experiments import settings as profiles
+from .. import mot
+from .crowd import FRAME_RATE
+from .detectors import DETECTORS, detect, judge
+from .stage import Stage
+
+__all__ = ["DETECTORS", "for_profile", "judge", "write_sequences"]
+
+_MANIFEST = "embedded.json"
+
+
+def write_sequences(
+    root: str | os.PathLike, sequences: int, frames: int, image_size: tuple[int, int], seed: int = 0
+) -> list[mot.Sequence]:
+    """Writes ``<root>/train/EMB-01-DPM``, ``-FRCNN``, ``-SDP``, ``EMB-02-...``, and returns all of them,
+    sorted by name.
+
+    ``sequences``: how many different ones, each with the detections of ``DETECTORS``; ``frames`` of
+    each, ten a second; ``image_size``: (height, width) in pixels; ``seed``: the same arguments give the same
+    files. The tree appears whole or not at all; one that was made with the same arguments is reused, another
+    of ours is replaced.
+
+    Raises ValueError on sizes that make no sense, FileExistsError where ``<root>/train`` is someone else's.
+    """
+    height, width = image_size
+    if sequences < 1 or frames < 1 or height < 64 or width < 64:
+        raise ValueError(
+            f"cannot render {sequences} sequences of {frames} frames of {height} x {width} pixels: "
+            "at least one of each, and 64 pixels a side"
+        )
+    arguments = {"sequences": sequences, "frames": frames, "image_size": [height, width], "seed": seed}
+    arguments["renderer"] = _fingerprint()
+    train = Path(root) / "train"
+    if train.exists() and not (train / _MANIFEST).is_file():
+        raise FileExistsError(f"{train} exists and holds no embedded data: choose another folder")
+    if not _is_complete(train, arguments):
+        part = train.with_name(f".train.{os.getpid()}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        try:
+            for number in range(1, sequences + 1):
+                _write_sequence(part, number, frames, (height, width), seed)
+            (part / _MANIFEST).write_text(json.dumps(arguments, indent=1) + "\n")
+            _swap(part, train, arguments)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    return mot.find_sequences(train)
+
+
+def for_profile(name: str) -> Path:
+    """The folder of a profile's embedded data (what ``mot.find_sequences`` takes), rendered on first use."""
+    size = profiles.get(name).embedded
+    root = profiles.Paths.of(name).runs / "embedded"
+    write_sequences(root, size.sequences, size.frames, size.image_size, size.seed)
+    return root
+
+
+def _fingerprint() -> str:
+    """Changes with the code that draws."""
+    source = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    return hashlib.sha256(source).hexdigest()[:16]
+
+
+def _is_complete(train: Path, arguments: dict) -> bool:
+    try:
+        same = json.loads((train / _MANIFEST).read_text()) == arguments
+    except (OSError, ValueError):
+        return False
+    folders = [path for path in train.iterdir() if path.is_dir()]
+    return (
+        same
+        and len(folders) == arguments["sequences"] * len(DETECTORS)
+        and all(len(list((path / "img1").glob("*.jpg"))) == arguments["frames"] for path in folders)
+    )
+
+
+def _swap(part: Path, train: Path, arguments: dict) -> None:
+    """Puts the new tree in the old one's place; where another process was faster its equal tree stays."""
+    old = train.with_name(f".train.{os.getpid()}.old")
+    with contextlib.suppress(FileNotFoundError):
+        if not _is_complete(train, arguments):
+            os.replace(train, old)
+    try:
+        os.replace(part, train)
+    except OSError:
+        if not _is_complete(train, arguments):
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_sequence(train: Path, number: int, frames: int, image_size: tuple[int, int], seed: int) -> None:
+    """One sequence with the folders of all detectors; images are hard links where the disk can."""
+    stage = Stage.build(number, frames, image_size, seed)
+    folders = [train / f"EMB-{number:02d}-{detector.name}" for detector in DETECTORS]
+    for folder in folders:
+        (folder / "img1").mkdir(parents=True)
+    people = []
+    for frame in range(1, frames + 1):
+        picture, rows = stage.render(frame)
+        people += rows
+        image = folders[0] / "img1" / f"{frame:06d}.jpg"
+        if not cv2.imwrite(str(image), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92]):
+            raise OSError(f"{image}: could not be written")
+        for folder in folders[1:]:
+            try:
+                os.link(image, folder / "img1" / image.name)
+            except OSError:
+                shutil.copy2(image, folder / "img1" / image.name)
+    columns = ["frame", "id", "x1", "y1", "x2", "y2", "visibility", "v1", "w1", "v2", "w2"]
+    table = pd.DataFrame(people, columns=columns)
+    # Numbered in the order of appearance, from 1.
+    table["id"] = pd.factorize(table["id"])[0] + 1
+    for folder, detector in zip(folders, DETECTORS, strict=True):
+        rng = np.random.default_rng([seed, number, 3, DETECTORS.index(detector)])
+        found = detect(table, detector, frames, image_size, stage.ghost_box, rng)
+        mot.write_ground_truth(folder / "gt" / "gt.txt", table)
+        mot.write_results(folder / "det" / "det.txt", found)
+        (folder / "seqinfo.ini").write_text(
+            f"[Sequence]\nname={folder.name}\nimDir=img1\nframeRate={FRAME_RATE}\nseqLength={frames}\n"
+            f"imWidth={image_size[1]}\nimHeight={image_size[0]}\nimExt=.jpg\n"
+        )

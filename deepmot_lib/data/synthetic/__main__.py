@@ -1,0 +1,35 @@
+"""The picture on the first page: ``python -m deepmot_lib.data.synthetic docs/first-picture.png``.
+
+One frame of each of the three scenes, everybody's box and last two seconds in a colour of their own.
+"""
+
+import io
+import sys
+import tempfile
+
+from PIL import Image
+
+from ...report import sequence_plots
+from ..files import atomic
+from . import write_sequences
+
+FRAMES = {"EMB-01-FRCNN": 56, "EMB-02-FRCNN": 24, "EMB-03-FRCNN": 52}
+
+
+def draw(path: str) -> None:
+    """Renders the scenes and writes the PNG, 256 colours."""
+    panels = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for sequence in write_sequences(folder, 3, max(FRAMES.values()), (480, 640)):
+            if sequence.name in FRAMES:
+                frame, gt = FRAMES[sequence.name], sequence.gt()
+                past = gt[gt["frame"].between(frame - 20, frame)]
+                panels[sequence.name] = sequence.image(frame), gt[gt["frame"] == frame], past
+    picture = io.BytesIO()
+    sequence_plots.streets(panels, width=4.2).savefig(picture, dpi=110, format="png")
+    with atomic(path) as temporary:
+        Image.open(picture).convert("RGB").quantize(256).save(temporary, optimize=True)
+
+
+if __name__ == "__main__":
+    draw(*sys.argv[1:])

@@ -1,0 +1,106 @@
+"""WA, MA and SA of a matcher on pairs (Eq. 10, Appendix B), kept a pair a row so that any part can be pooled
+later."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from ..assignment import discretize, missing_assignments, several_assignments, weighted_accuracy
+from ..data.files import atomic
+from ..data.pairs import Pairs, batches
+from ..matchers.network import Matcher
+
+#: Entries in one batch: the sequential network's hidden states of so many take about half a gigabyte.
+_MAX_ENTRIES = 40_000
+_SAVE_EVERY_S = 60.0
+
+AXES = ("row", "column")
+
+
+@torch.no_grad()
+def score(
+    matcher: Matcher,
+    pairs: Pairs,
+    indices: np.ndarray | None = None,
+    device: str | torch.device = "cpu",
+    cache: str | Path | None = None,
+) -> pd.DataFrame:
+    """Scores a matcher on the pairs at ``indices`` (default: all), a row a pair, indexed by the pair's
+    number.
+
+    Columns: ``N``, ``M``, and, for both discretisations, ``WA_row``, ``MA_row``, ``SA_row``, ``WA_column``,
+    ... in [0, 1]. With ``cache`` (a CSV) what is done is saved each minute and not done again.
+    """
+    indices = np.arange(len(pairs)) if indices is None else np.asarray(indices)
+    cache = Path(cache) if cache is not None else None
+    done = pd.read_csv(cache, index_col="pair") if cache is not None and cache.is_file() else None
+    parts = [] if done is None else [done]
+    todo = indices if done is None else np.setdiff1d(indices, done.index)
+    part = pairs.subset(todo)
+    saved = time.monotonic()
+    matcher.to(device).eval()
+    with tqdm(
+        total=int(part.entries.sum()), desc=f"scoring {matcher.name}", unit="entry", unit_scale=True
+    ) as bar:
+        for batch in batches(part, 256, max_entries=_MAX_ENTRIES):
+            distance, target = (tensor.to(device) for tensor in part.stack(batch))
+            soft = matcher(distance)
+            columns = {"N": distance.shape[1], "M": distance.shape[2]}
+            for axis in AXES:
+                hard = discretize(soft, axis=axis)
+                columns[f"WA_{axis}"] = weighted_accuracy(hard, target).cpu()
+                columns[f"MA_{axis}"] = missing_assignments(hard, target, axis).cpu()
+                columns[f"SA_{axis}"] = several_assignments(hard, axis).cpu()
+            parts.append(pd.DataFrame(columns, index=pd.Index(todo[batch], name="pair")))
+            bar.update(distance.numel())
+            if cache is not None and time.monotonic() - saved > _SAVE_EVERY_S:
+                parts = [_save(parts, cache)]
+                saved = time.monotonic()
+    scores = pd.concat(parts) if cache is None else _save(parts, cache)
+    return scores.loc[indices]
+
+
+def pool(scores: pd.DataFrame) -> dict[str, float]:
+    """One number a measure, in percent: ``WA_row``, ``MA_row``, ... as Table 5 prints them.
+
+    WA is the mean over matrices; MA and SA pool the counted lines of all matrices: columns after a row-wise
+    maximum, rows after a column-wise one.
+    """
+    lines = {"row": scores["M"], "column": scores["N"]}
+    result = {}
+    for axis in AXES:
+        result[f"WA_{axis}"] = 100 * scores[f"WA_{axis}"].mean()
+        for measure in ("MA", "SA"):
+            result[f"{measure}_{axis}"] = 100 * np.average(scores[f"{measure}_{axis}"], weights=lines[axis])
+    return result
+
+
+def table(network: str, parts: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Table 5's rows of one network, a row a discretisation and part of the pairs.
+
+    ``parts`` names scores, such as ``{"all": ..., "unseen": ...}``; columns: discretization, network, pairs,
+    matrices, and WA, MA and SA in percent. An empty part has empty cells.
+    """
+    rows = []
+    for axis in AXES:
+        for part, scores in parts.items():
+            pooled = pool(scores) if len(scores) else {}
+            measures = {name: pooled.get(f"{name}_{axis}", np.nan) for name in ("WA", "MA", "SA")}
+            rows.append(
+                {"discretization": axis, "network": network, "pairs": part, "matrices": len(scores)}
+                | measures
+            )
+    return pd.DataFrame(rows)
+
+
+def _save(parts: list[pd.DataFrame], path: Path) -> pd.DataFrame:
+    scores = pd.concat(parts)
+    with atomic(path) as temporary:
+        scores.to_csv(temporary)
+    return scores

@@ -1,0 +1,59 @@
+"""Published results whose official numbers are known: what the evaluation is held against before it judges
+ours."""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+import pandas as pd
+
+from ..data import mot
+from . import metrics as evaluation
+
+#: What the official development kit counts for Lif_T (Hornakova et al., ICML 2020) on the MOT17 training set.
+LIF_T = {"FP": 2655, "FN": 107803, "IDs": 791, "FM": 1153, "MT": 679, "PT": 595, "ML": 364}
+
+#: Measures of the two examples in motmetrics' wheel, from its documentation; HOTA by TrackEval.
+TUD = {
+    "TUD-Campus": {"MOTA": 0.5265, "IDF1": 0.5577, "MOTP": 0.7228, "HOTA": 0.3914},
+    "TUD-Stadtmitte": {"MOTA": 0.5640, "IDF1": 0.6446, "MOTP": 0.6541, "HOTA": 0.3978},
+}
+
+_ARCHIVE = "results-Lif_T-MOT17-train.tgz"
+
+
+def tud(protocol: str = "plain") -> pd.DataFrame:
+    """The two TUD examples, a row a measure: ``sequence``, ``measure``, ``published``, ``ours``. Needs no
+    data."""
+    rows = []
+    for name, published in TUD.items():
+        folder = Path(str(files("motmetrics"))) / "data" / name
+        gt, results = (mot.read_boxes(folder / file) for file in ("gt.txt", "test.txt"))
+        ours = evaluation.evaluate_sequence(gt, results, protocol)
+        rows += [
+            {"sequence": name, "measure": measure, "published": value, "ours": round(ours[measure], 4)}
+            for measure, value in published.items()
+        ]
+    return pd.DataFrame(rows)
+
+
+def lif_t(root: Path) -> pd.DataFrame | None:
+    """Lif_T on MOT17 train, official protocol, a row a measure: ``measure``, ``published``, ``ours``.
+
+    ``root`` holds MOT17's labels in ``MOT17-labels/train`` or ``MOT17/train`` and the archive of the result
+    files; None where it does not.
+    """
+    labels = [root / name / "train" for name in ("MOT17-labels", "MOT17") if (root / name / "train").is_dir()]
+    if not labels or not (root / _ARCHIVE).is_file():
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(root / _ARCHIVE) as archive:
+            archive.extractall(folder, filter="data")
+        results = next(Path(folder).rglob("MOT17-*.txt")).parent
+        ours = evaluation.evaluate(labels[0], results, "motchallenge").loc[evaluation.OVERALL]
+    return pd.DataFrame(
+        [{"measure": name, "published": value, "ours": int(ours[name])} for name, value in LIF_T.items()]
+    )

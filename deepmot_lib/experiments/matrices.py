@@ -1,0 +1,80 @@
+"""Distance matrices as they come up while a tracker is trained: what Table 6 scores the networks on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..assignment import optimal_assignment
+from ..data import mot, synthetic
+from ..data.pairs import Pairs, from_matrices
+from ..distance import box_distance
+from ..training.deepmot import collected
+from ..training.perturbation import perturb
+from . import settings as profiles
+from .gradients import Frame
+
+
+def clips(sequences: Iterable[mot.Sequence], seed: int = 0) -> Iterator[tuple[list[Frame], tuple[int, int]]]:
+    """Pairs of consecutive frames of the training halves, and their image size, as training sees them at its
+    start (Appendix A.2).
+
+    In both frames the tracks are the earlier one's ground truth, perturbed anew: in the first they stand at
+    their own objects, in the second they have not moved yet. Frames without people are left out.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for sequence in sequences:
+        objects = dict(iter(mot.pedestrians(sequence.gt()).groupby("frame")))
+        frames = mot.split(sequence)["train"]
+        for frame in frames:
+            if frame not in objects or frame + 1 not in objects or frame + 1 not in frames:
+                continue
+            (now, ids), (then, later) = (_boxes(objects[number]) for number in (frame, frame + 1))
+            tracks = (perturb(now, generator) for _ in range(2))
+            clip = [Frame(next(tracks), ids, now, ids), Frame(next(tracks), ids, then, later)]
+            yield clip, sequence.image_size
+
+
+def perturbed_pairs(sequences: Iterable[mot.Sequence], seed: int = 0) -> Pairs:
+    """D (Eq. 3) of perturbed boxes and the next frame's objects with its optimal assignment; nothing gated.
+
+    They stand in for the matrices of a training that has not been run; those of one that has differ by
+    what the tracker has learnt.
+    """
+    matrices = []
+    for clip, image_size in clips(sequences, seed):
+        distance = box_distance(clip[-1].predictions, clip[-1].objects, image_size)
+        matrices.append((distance.numpy(), optimal_assignment(distance).numpy()))
+    return from_matrices(matrices, "perturbed ground truth")
+
+
+def training_pairs(folder: str | Path) -> Pairs:
+    """The matrices that the trackers' trainings below ``folder`` have left (``finetuning.collected``), with
+    their optimal assignments; ValueError where there are none."""
+    found = (torch.from_numpy(matrix) for matrix in collected(folder))
+    return from_matrices([(d.numpy(), optimal_assignment(d).numpy()) for d in found], "tracker training")
+
+
+def for_profile(profile: str) -> tuple[list[mot.Sequence], str]:
+    """The sequences whose ground truth Table 6 takes, and a line on them.
+
+    MOT17's training sequences where the profile uses real data and ``DEEPMOT_DATA`` has them, each once
+    whatever the number of its detectors; else the embedded ones.
+    """
+    root = profiles.data_root() if profiles.get(profile).real_data else None
+    found: dict[str, mot.Sequence] = {}
+    for sequence in mot.find_sequences(root) if root is not None else []:
+        if sequence.name.startswith("MOT17-") and Path(sequence.path / "gt" / "gt.txt").is_file():
+            found.setdefault(sequence.name.rpartition("-")[0], sequence)
+    if found:
+        return list(found.values()), f"first halves of {len(found)} MOT17 sequences"
+    sequences = mot.find_sequences(synthetic.for_profile(profile))
+    return sequences, "first halves of the embedded sequences"
+
+
+def _boxes(rows) -> tuple[Tensor, list[int]]:
+    values = rows[["x1", "y1", "x2", "y2"]].to_numpy("float32")
+    return torch.from_numpy(values), rows["id"].tolist()

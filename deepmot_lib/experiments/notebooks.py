@@ -1,0 +1,108 @@
+"""Running the notebooks: by papermill with checked parameters for the workflow, in place for the copies in
+git.
+
+    python -m deepmot_lib.experiments.notebooks run notebooks/02_dhn_training.ipynb OUT.ipynb seed=1
+    python -m deepmot_lib.experiments.notebooks refresh notebooks/*.ipynb
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from pathlib import Path
+
+import nbformat
+import papermill
+
+from ..data.files import atomic
+
+
+def run(notebook: str | Path, output: str | Path, parameters: dict) -> None:
+    """Executes a notebook in its own folder with ``parameters``; ``output`` appears only when it ran through.
+
+    Raises ValueError for a parameter that the notebook does not have: papermill itself only warns, and the
+    run would silently use the default. A notebook that fails leaves what it did as ``<output>.failed.ipynb``.
+    """
+    notebook, output = Path(notebook).resolve(), Path(output).resolve()
+    known = papermill.inspect_notebook(str(notebook))
+    for name in parameters:
+        if name not in known:
+            choices = ", ".join(known) or "none"
+            raise ValueError(f"{notebook.name} has no parameter {name!r}: it has {choices}")
+    failed = output.with_suffix(".failed.ipynb")
+    failed.unlink(missing_ok=True)
+    with atomic(output) as temporary:
+        try:
+            papermill.execute_notebook(
+                str(notebook),
+                str(temporary),
+                parameters,
+                cwd=str(notebook.parent),
+                kernel_name="python3",
+                log_output=False,
+            )
+        except Exception:  # an error in a cell, but also a kernel that died
+            if temporary.exists():
+                temporary.rename(failed)
+            raise
+
+
+def refresh(notebook: str | Path) -> None:
+    """Executes a notebook with its default parameters and puts the outputs into it, without papermill's
+    traces."""
+    notebook = Path(notebook)
+    with atomic(notebook) as temporary:
+        papermill.execute_notebook(
+            str(notebook), str(temporary), cwd=str(notebook.parent), kernel_name="python3", log_output=False
+        )
+        content = nbformat.read(temporary, as_version=4)
+        content.metadata.pop("papermill", None)
+        content.metadata.pop("widgets", None)
+        content.metadata.get("language_info", {}).pop("version", None)
+        for cell in content.cells:
+            for key in ("papermill", "execution", "collapsed"):
+                cell.metadata.pop(key, None)
+            if cell.metadata.get("tags") == []:
+                del cell.metadata["tags"]
+            # What goes to stderr (progress bars, with their times) is no result.
+            if "outputs" in cell:
+                cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+        nbformat.write(content, temporary)
+
+
+def _parameter(text: str) -> tuple[str, object]:
+    """``name=value``, the value a Python literal or else a string."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not name=value")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the module's text."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deepmot_lib.experiments.notebooks", description=run.__doc__
+    )
+    commands = parser.add_subparsers(required=True, dest="command")
+    one = commands.add_parser("run", help="execute one notebook with parameters")
+    one.add_argument("notebook", type=Path)
+    one.add_argument("output", type=Path)
+    one.add_argument("parameters", type=_parameter, nargs="*", metavar="name=value")
+    several = commands.add_parser("refresh", help="execute notebooks in place, outputs ready for git")
+    several.add_argument("notebooks", type=Path, nargs="+")
+    options = parser.parse_args(arguments)
+    if options.command == "run":
+        try:
+            run(options.notebook, options.output, dict(options.parameters))
+        except ValueError as error:
+            parser.error(str(error))
+    else:
+        for notebook in options.notebooks:
+            refresh(notebook)
+
+
+if __name__ == "__main__":
+    main()

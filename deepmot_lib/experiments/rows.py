@@ -1,0 +1,94 @@
+"""The rows of Tables 1 to 3: which run stands for which, and what the runs' tables say of it, over seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from .. import evaluation, paper
+from . import tables
+from .settings import DEEPMOT, DHN
+
+#: What makes a row, apart from the seed: the fields of ``profiles.TrackerRun``.
+KEYS = ["tracker", "loss", "reid", "matcher"]
+#: The measures of the paper's tables and, last, HOTA; MT and ML in percent of the people.
+MEASURES = ["MOTA", "MOTP", "IDF1", "MT", "ML", "FP", "FN", "IDS", "HOTA"]
+
+_VANILLA, _SMOOTH_L1 = ("vanilla", "external", "none"), ("smooth_l1", "external", "none")
+_HEAD = (DEEPMOT, "distance", DHN)
+#: By number: the paper's keys of a row and, in the order of ``KEYS``, the run that answers it.
+TABLES = {
+    1: {
+        ("Vanilla", "Base"): ("tracktor", "vanilla", "none", "none"),
+        ("Vanilla", "+ReIDext"): ("tracktor", *_VANILLA),
+        ("Smooth L1", "Base"): ("tracktor", "smooth_l1", "none", "none"),
+        ("Smooth L1", "+ReIDext"): ("tracktor", *_SMOOTH_L1),
+        ("DeepMOT", "Base"): ("tracktor", DEEPMOT, "none", DHN),
+        ("DeepMOT", "+ReIDext"): ("tracktor", DEEPMOT, "external", DHN),
+        ("DeepMOT", "+ReIDhead"): ("tracktor", *_HEAD),
+        ("DeepMOT", "+ReIDhead, IDS apart"): ("tracktor", DEEPMOT, "separate", DHN),
+    },
+    2: {
+        ("Vanilla",): ("tracktor", *_VANILLA),
+        ("Smooth L1",): ("tracktor", *_SMOOTH_L1),
+        **{
+            (loss,): ("tracktor", loss, "distance", DHN)
+            for loss in ("dMOTP", "dMOTA", "dMOTA+dMOTP-IDS", DEEPMOT)
+        },
+    },
+    3: {
+        **{
+            (name, training): (tracker, loss, "none", matcher)
+            for name, tracker in (("GOTURN", "goturn"), ("SiamRPN", "siamrpn"))
+            for training, loss, matcher in (
+                ("Pre-trained", "vanilla", "none"),
+                ("Smooth L1", "smooth_l1", "none"),
+                ("DeepMOT", DEEPMOT, DHN),
+            )
+        },
+        ("Tracktor", "Vanilla"): ("tracktor", *_VANILLA),
+        ("Tracktor", "Smooth L1"): ("tracktor", *_SMOOTH_L1),
+        ("Tracktor", "DeepMOT"): ("tracktor", *_HEAD),
+    },
+}
+
+
+def read(folder: Path) -> tuple[pd.DataFrame, list[dict]]:
+    """All ``tracker_*.csv`` in ``folder``, a row a run and sequence, and their provenances.
+
+    Columns: ``KEYS``, seed, sequence, ``MEASURES``. FileNotFoundError where there are none.
+    """
+    parts = [tables.read(file) for file in sorted(folder.glob("tracker_*.csv"))]
+    if not parts:
+        raise FileNotFoundError(f"{folder}: no tracker has been scored yet: run notebook 07")
+    frame = pd.concat([part for part, _ in parts], ignore_index=True).rename(columns={"IDs": "IDS"})
+    percent = ["MOTA", "MOTP", "IDF1", "HOTA"]
+    frame[percent] *= 100
+    for share in ("MT", "ML"):
+        frame[share] = 100 * frame[share] / frame["GT"]
+    return frame[[*KEYS, "seed", "sequence", *MEASURES]], [made_from for _, made_from in parts]
+
+
+def pool(frame: pd.DataFrame, sequence: str = evaluation.OVERALL) -> pd.DataFrame:
+    """Means over the seeds of a sequence's rows of ``read``: ``KEYS``, ``MEASURES``, how many ``seeds``, and
+    the deviations ``MOTA std``, ``IDF1 std``, ``IDS std`` (empty for one seed)."""
+    groups = frame[frame["sequence"] == sequence].groupby(KEYS, sort=False)
+    means, spread = groups[MEASURES].mean(), groups[MEASURES].std()
+    means["seeds"] = groups.size()
+    for measure in ("MOTA", "IDF1", "IDS"):
+        means[f"{measure} std"] = spread[measure]
+    return means.reset_index()
+
+
+def table(number: int, pooled: pd.DataFrame) -> pd.DataFrame:
+    """Ours of the paper's Table 1, 2 or 3: its key columns (``paper.KEYS``) in place of ``KEYS``; runs that
+    have not been made are left out."""
+    keys = paper.KEYS[number]
+    found = pooled.set_index(KEYS)
+    rows = {key: found.loc[run] for key, run in TABLES[number].items() if run in found.index}
+    if not rows:
+        return pd.DataFrame(columns=[*keys, *found.columns])
+    ours = pd.DataFrame(rows).T
+    ours.index = pd.MultiIndex.from_tuples(rows, names=keys)
+    return ours.reset_index().infer_objects().astype({name: float for name in found.columns})

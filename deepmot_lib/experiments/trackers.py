@@ -1,0 +1,240 @@
+"""One tracker of one run, trained and scored: what notebook 07 shows and the notebooks behind it read.
+
+Everything large lies below ``runs/<profile>/trackers``, the measures in the profile's tables. What is there
+already is not made again; what is not is made on the spot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+
+from .. import evaluation, matchers
+from ..data import mot
+from ..trackers import Follower, create, load, reid, save, tracking
+from ..trackers.tracktor import Tracktor
+from ..training import deepmot as finetuning
+from ..training import detector as vanilla
+from ..training import siamese as pretraining
+from . import sequences as data
+from . import settings as profiles
+from . import tables
+from .settings import TrackerRun
+
+
+class Trained(NamedTuple):
+    """A trained tracker in evaluation mode, its history (of ``fitting.Fit.run``) and the file of its
+    weights."""
+
+    follower: Follower
+    history: pd.DataFrame
+    weights: Path
+
+
+class Team(NamedTuple):
+    """All that tracks together: the follower, and, if there are such, the detector that judges public
+    detections and the network of the external ReID."""
+
+    follower: Follower
+    detector: Tracktor | None
+    embed: reid.Embedder | None = None
+
+
+def learning(run: TrackerRun) -> TrackerRun:
+    """The run whose weights ``run`` takes: an external ReID does not change how a tracker learns."""
+    return run._replace(reid="none") if run.reid == "external" else run
+
+
+def folder(profile: str, run: TrackerRun) -> Path:
+    """Where a run's checkpoint, weights and results lie."""
+    place = profiles.Paths.of(profile).runs / "trackers" / run.tracker / run.loss / run.reid / run.matcher
+    return place / f"seed{run.seed}"
+
+
+def table_file(profile: str, run: TrackerRun) -> Path:
+    """Where the measures of a run lie."""
+    parts = "_".join([run.tracker, run.loss, run.reid, run.matcher, f"seed{run.seed}"])
+    return profiles.Paths.of(profile).tables / f"tracker_{parts}.csv"
+
+
+def train(profile: str, run: TrackerRun, device: str = "cpu") -> Trained:
+    """The tracker of a run, trained as its profile says, from its checkpoint on where there is one.
+
+    Tracktor learns to detect (``vanilla``), GOTURN and SiamRPN learn from pairs (``pretraining``); every
+    other loss starts from there. Raises as ``fitting.Fit.run``.
+    """
+    run = learning(run)
+    place = folder(profile, run)
+    place.mkdir(parents=True, exist_ok=True)
+    weights, history = place / "weights.safetensors", place / "history.csv"
+    if weights.is_file() and history.is_file():
+        follower = load(weights, device)
+        _keep_features(profile, follower)
+        return Trained(follower, pd.read_csv(history), weights)
+    teach = _pretrain if run.loss == "vanilla" else _finetune
+    follower, learnt = teach(profile, run, place / "checkpoint.pt", device)
+    learnt.to_csv(history, index=False)
+    save(weights, follower, profile=profile, run=run._asdict(), validation=_best(learnt))
+    return Trained(follower.eval(), learnt, weights)
+
+
+def _best(history: pd.DataFrame) -> float | None:
+    return float(history["validation"].max()) if "validation" in history else None
+
+
+def _pretrain(profile: str, run: TrackerRun, checkpoint: Path, device: str) -> tuple[Follower, pd.DataFrame]:
+    settings = profiles.get(profile).trackers
+    torch.manual_seed(run.seed)
+    follower = create(run.tracker, **settings.options[run.tracker])
+    learn = data.for_profile(profile).learn
+    if isinstance(follower, Tracktor):
+        history = vanilla.train(follower, learn, settings.detector, checkpoint, run.seed, device)
+    else:
+        history = pretraining.pretrain(follower, learn, settings.pairs, checkpoint, run.seed, device)
+    _keep_features(profile, follower)
+    return follower, history
+
+
+def _finetune(profile: str, run: TrackerRun, checkpoint: Path, device: str) -> tuple[Follower, pd.DataFrame]:
+    settings, found = profiles.get(profile).trackers, data.for_profile(profile)
+    start = train(profile, TrackerRun(run.tracker, "vanilla"), device).follower
+    follower = start
+    if run.has_head:
+        torch.manual_seed(run.seed)
+        follower = create(run.tracker, **(start.options | {"reid": True, "pretrained": False}))
+        follower.load_state_dict(start.state_dict(), strict=False)  # the head is new
+        follower.to(device)
+        _keep_features(profile, follower)
+    members = team(profile, run._replace(reid="none"), follower, device)
+
+    def validate() -> float:
+        counts = data.judged(follow(members, found.judge, "val"), found.judge, "val")
+        return evaluation.summarize(counts).loc[evaluation.OVERALL, "MOTA"]
+
+    history = finetuning.train(
+        follower,
+        found.learn,
+        run.loss,
+        None if run.matcher == "none" else matcher(run.matcher, device),
+        settings.training,
+        checkpoint,
+        run.seed,
+        run.reid if run.has_head else None,
+        validate,
+        device,
+    )
+    return follower, history
+
+
+def matcher(name: str, device: str = "cpu") -> matchers.Matcher:
+    """The frozen network between D and the loss: as shipped, trained on Eq. 3's distances. Sinkhorn with the
+    smooth end of eps that notebook 03 found a gradient with."""
+    if name == "sinkhorn":
+        return matchers.create(name, eps_end=0.05, rounds=30).to(device)
+    return matchers.load(name, device, pairs="eq3")
+
+
+def team(profile: str, run: TrackerRun, follower: Follower, device: str = "cpu") -> Team:
+    """Who tracks beside the follower of a run. Public detections are judged by Tracktor itself, or for the
+    single-object trackers by the vanilla one (Appendix A.2)."""
+    detector = follower
+    if not isinstance(follower, Tracktor):
+        detector = train(profile, TrackerRun("tracktor", "vanilla"), device).follower
+    return Team(follower, detector, embedder(profile, device) if run.reid == "external" else None)
+
+
+def embedder(profile: str, device: str = "cpu") -> reid.Embedder:
+    """The network of the external ReID, trained from its checkpoint on where there is one."""
+    with torch.random.fork_rng(devices=[]):  # the same network whoever comes first, and no matter when
+        torch.manual_seed(0)
+        network = reid.Embedder()
+    place = profiles.Paths.of(profile).runs / "trackers" / "reid"
+    place.mkdir(parents=True, exist_ok=True)
+    learn, schedule = data.for_profile(profile).learn, profiles.get(profile).trackers.reid
+    reid.train(network, learn, schedule, place / "checkpoint.pt", device=device)
+    return network.eval()
+
+
+def follow(members: Team, sequences: Iterable[mot.Sequence], part: str) -> dict[str, pd.DataFrame]:
+    """The tracks (``tracking.COLUMNS``) in that part of the sequences, by name."""
+    rules = data.rules(members.follower.name)
+    return {
+        sequence.name: tracking.track(
+            members.follower,
+            sequence,
+            rules,
+            members.detector,
+            members.embed,
+            mot.split(sequence)[part],
+            progress=False,
+        )
+        for sequence in sequences
+    }
+
+
+def score(profile: str, run: TrackerRun, trained: Trained, device: str = "cpu") -> pd.DataFrame:
+    """Tracks the last quarters and counts: a row a sequence and ``OVERALL``, as ``evaluation.evaluate``.
+
+    The result files stay in the run's folder; the measures, beside the run's fields, go to its table.
+    """
+    settings, found = profiles.get(profile).trackers, data.for_profile(profile)
+    results = follow(team(profile, run, trained.follower, device), found.judge, "test")
+    for name, boxes in results.items():
+        mot.write_results(results_folder(profile, run) / f"{name}.txt", boxes)
+    measures = evaluation.summarize(data.judged(results, found.judge, "test"))
+    is_vanilla = run.loss == "vanilla"
+    pretrained = settings.detector if run.tracker == "tracktor" else settings.pairs
+    schedule = pretrained.describe() if is_vanilla else settings.training.describe(run.has_head)
+    made_from = tables.provenance(
+        profile=profile,
+        data=found.description,
+        split="trained on first halves, reported on last quarters",
+        detectors=data.detectors(found.judge),
+        protocol=data.PROTOCOL,
+        seeds=[run.seed],
+        weights=tables.file_hash(trained.weights),
+        schedule=schedule,
+    )
+    tables.write(table_file(profile, run), measures.reset_index().assign(**run._asdict()), made_from)
+    return measures
+
+
+def results_folder(profile: str, run: TrackerRun) -> Path:
+    """Where the result files of a run lie."""
+    return folder(profile, run) / "results"
+
+
+def complete(profile: str, runs: Iterable[TrackerRun], device: str = "cpu") -> None:
+    """Sees to it that all ``runs`` are trained and scored: what is not is made now."""
+    for run in runs:
+        if not table_file(profile, run).is_file():
+            score(profile, run, train(profile, run, device), device)
+
+
+def compared(profile: str) -> list[TrackerRun]:
+    """The trainings of Tracktor that differ in their loss: with the paper's matcher, and with the ReID head
+    where the loss can train one (Table 2)."""
+    heads = ("none", "distance")
+    return [
+        run
+        for run in profiles.get(profile).trackers.runs
+        if run.tracker == "tracktor" and run.loss != "vanilla"
+        if run.reid == heads[run.loss != "smooth_l1"] and run.matcher in ("none", profiles.DHN)
+    ]
+
+
+def _keep_features(profile: str, follower: Follower) -> None:
+    if isinstance(follower, Tracktor) and profiles.get(profile).trackers.keep_features:
+        follower.keep_features(profiles.Paths.of(profile).runs / "trackers" / "features")
+
+
+def results(profile: str, run: TrackerRun) -> dict[str, pd.DataFrame]:
+    """The tracks that ``score`` has left, by sequence name; FileNotFoundError where there are none."""
+    files = sorted(results_folder(profile, run).glob("*.txt"))
+    if not files:
+        raise FileNotFoundError(f"{results_folder(profile, run)}: this run has not been scored")
+    return {file.stem: mot.read_boxes(file)[tracking.COLUMNS] for file in files}

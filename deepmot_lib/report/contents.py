@@ -1,0 +1,280 @@
+"""The report: every table of the paper with ours beside it, from the small files that the notebooks wrote.
+
+It is collected once, as a ``document.Document``, and written twice: REPORT.md for those who read in git,
+index.html for everyone else.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from .. import matchers, paper
+from ..data.files import atomic
+from ..experiments import settings as profiles
+from ..experiments import tables
+from . import page
+from .document import Document, Figure, Link, Section, Table, to_markdown
+
+#: Why a table has no number of ours yet.
+_NOT_RUN = {
+    **dict.fromkeys((1, 2, 3), "No tracker has been trained in this profile yet: run notebooks 07 and 08."),
+    4: "The benchmark's test sequences have no public ground truth: their numbers come from the server.",
+    5: "No network has been trained in this profile yet: run notebook 02.",
+    6: "Notebook 03 has not been run in this profile yet.",
+}
+
+#: What the figures show.
+_FIGURES = {
+    "00_streets": "The embedded data with its ground truth",
+    "00_detectors": "Its three detectors",
+    "00_detector_quality": "How often they find a person, and what their scores tell",
+    "00_crowd": "People per frame, box heights, visibility",
+    "01_distance_profile": "Eq. 3: value and slope as a box slides over an object",
+    "01_descents": "What each distance makes of a box that follows its gradient",
+    "03_table5": "Table 5: the paper's networks, ours, and what needs no training",
+    "03_training": "Loss and accuracy while they learn",
+    "03_cases": "A good and a bad case: distances, soft assignment, exact one",
+    "03_price_of_accuracy": "What accuracy costs: Sinkhorn and message passing",
+    "03_gradients": "Where each matcher's gradient points",
+    "04_costs": "What a matrix costs",
+    "05_three_frames": "Three frames with a miss, a false positive and two switches",
+    "05_matrices": "Fig. 3 in numbers",
+    "05_counts": "Soft counts beside the counted ones",
+    "05_saturation": "What the scale of the softmax costs",
+    "06_gradients": "Fig. 9: negative gradients of the terms of the loss",
+    "06_gradients_min_sum": "The same with the matcher min_sum and scale 10",
+    "08_table1": "Table 1: who recognises people",
+    "08_table2": "Table 2: which term of the loss",
+    "08_table3": "Table 3: three trackers",
+    "08_strip": "The same frames: ground truth, Vanilla, Smooth L1, DeepMOT; a red ring marks a switch",
+    "08_loss_and_mota": "The training loss and MOTA on third quarters, one point a validation",
+    "09_benchmark": "Ours and others on the same detections",
+    "fig8": "Fig. 8: accuracy on uniform random matrices as they grow",
+}
+
+#: What holds the evaluation against published results, as far as notebook 10 has run it: file, text.
+_CHECKS = (
+    ("evaluation_tud.csv", "The two examples in motmetrics' wheel, protocol `plain`:"),
+    ("evaluation_lif_t.csv", "Lif_T on MOT17 train, protocol `motchallenge`, beside the official kit:"),
+)
+
+#: Tables that the paper does not have: file, heading, text, decimals.
+_BEYOND = (
+    (
+        "table4_local.csv",
+        "Beside Table 4: last quarters, ours and others on the same detections",
+        "One protocol a row. Frames per second were measured in one run: ours with reading images and the "
+        "network, the others' tracking alone.",
+        2,
+    ),
+    (
+        "matchers.csv",
+        "Beyond the paper: which matcher trains the better tracker",
+        "Tracktor with its ReID head, trained by Eq. 9 through each matcher, one seed; last quarters.",
+        2,
+    ),
+    (
+        "table6_training.csv",
+        "Table 6 again: matrices from the trackers' own trainings",
+        "As the matcher saw them, networks whose weights ship, trained on Eq. 3's distances.",
+        2,
+    ),
+    (
+        "gradients.csv",
+        "Beyond the paper: where a matcher's gradient points",
+        "Cosine with the gradient of the counted measure, by differences over perturbed boxes; size as "
+        "a multiple of that one; none and exploding in percent of the frames.",
+        3,
+    ),
+    (
+        "costs.csv",
+        "Beyond the paper: what a matcher costs",
+        "One forward and backward pass over one matrix; scipy's Hungarian has no backward pass.",
+        2,
+    ),
+)
+
+
+_MOST_LISTED = 8  # hashes in a provenance
+
+
+def pool_networks(folder: Path, pairs: str) -> tuple[pd.DataFrame, dict] | None:
+    """Table 5's rows of ours on a kind of pairs, from all ``dhn_*_<pairs>_seed*.csv`` in ``folder``, pooled
+    over seeds, with their provenance.
+
+    Columns: discretization, network, WA, MA, SA (percent, mean over seeds, all test pairs), ``WA unseen`` ...
+    (those that no training pair gives away), ``seeds`` (how many), ``WA std`` (empty for one seed). None
+    where there is no such file.
+    """
+    parts = [tables.read(file) for file in sorted(folder.glob(f"dhn_*_{pairs}_seed*.csv"))]
+    if not parts:
+        return None
+    frame = pd.concat([part for part, _ in parts])
+    frame = frame.sort_values("network", key=lambda names: names.map(matchers.names().index), kind="stable")
+    groups = frame.groupby(["pairs", "discretization", "network"], sort=False)[["WA", "MA", "SA"]]
+    mean, std, count = groups.mean(), groups.std(), groups.size()
+    ours = mean.loc["all"].copy()
+    ours["seeds"] = count.loc["all"]
+    ours["WA std"] = std.loc["all"]["WA"]
+    if "unseen" in mean.index:
+        ours = ours.join(mean.loc["unseen"].add_suffix(" unseen"))
+    return ours.reset_index(), join_provenance([made_from for _, made_from in parts])
+
+
+def join_provenance(parts: list[dict]) -> dict:
+    """One provenance for numbers from several: what differs is listed, unless it were a page of hashes."""
+    joined = {}
+    for key in tables.PROVENANCE:
+        values = [part[key] for part in parts if part[key] is not None]
+        flat = [one for value in values for one in (value if isinstance(value, list) else [value])]
+        unique = list(dict.fromkeys(flat))
+        listed = "; ".join(map(str, unique)) or None
+        if key in ("weights", "commit") and len(unique) > _MOST_LISTED:
+            listed = f"{len(unique)} different ones, each in its own row's file"
+        joined[key] = sorted(unique) if key == "seeds" else listed
+    return joined
+
+
+def write(profile: str) -> Path:
+    """Writes ``reports/<profile>/REPORT.md`` and ``index.html`` and Table 5 with ours as CSV; returns the
+    path of REPORT.md."""
+    paths = profiles.Paths.of(profile)
+    kind = profiles.get(profile).dhn_runs[0].pairs
+    pooled = pool_networks(paths.tables, kind)
+    if pooled is not None:
+        table5 = tables.beside(paper.table(5), pooled[0], paper.KEYS[5])
+        tables.write(paths.tables / "table5.csv", table5, pooled[1])
+    document = collect(profile)
+    report = paths.reports / "REPORT.md"
+    with atomic(report) as markdown, atomic(paths.reports / "index.html") as html:
+        markdown.write_text(to_markdown(document))
+        html.write_text(page.render(document))
+    return report
+
+
+def collect(profile: str) -> Document:
+    """All that a profile's notebooks left, in the order of the report."""
+    paths = profiles.Paths.of(profile)
+    found = [*_paper(paths), *_beside_table5(paths), *_beyond(paths), *_checks(paths)]
+    warning = (
+        "**These numbers are no evidence.** They come from minutes on small rendered data and show that "
+        "everything runs. What may be quoted is in [`reports/standard`](../standard/REPORT.md)."
+    )
+    return Document(
+        title=f"DeepMOT, reproduced: profile `{profile}`",
+        text=f"{paper.CITATION}\n\n"
+        "*(paper)* is what the paper prints, *(ours)* what was run here; an empty cell was not run.",
+        warning="" if profiles.get(profile).evidence else warning,
+        sections=(_summary(found), *found, *_figures(paths), *_notebooks(paths)),
+    )
+
+
+def _summary(sections: list[Section]) -> Section:
+    """A row a table: how much of it was run, and on what."""
+    rows = []
+    for section in sections:
+        for table in section.tables:
+            origin = table.provenance()
+            row = {"table": section.heading, "rows run": _rows_run(table)}
+            keys = ("seeds", "data", "split", "detectors", "protocol", "device")
+            rows.append(row | {key: origin.get(key) for key in keys})
+    return Section("What was run, and on what", tables=(Table(pd.DataFrame(rows).dropna(axis=1, how="all")),))
+
+
+def _rows_run(table: Table) -> str:
+    """How many of the paper's rows have numbers of ours, how many of ours the paper does not have."""
+    theirs, ours = _has(table.frame, "paper"), _has(table.frame, "ours")
+    beyond = int((ours & ~theirs).sum())
+    counts = f"{int((ours & theirs).sum())} of {int(theirs.sum())}" + f", {beyond} beyond" * (beyond > 0)
+    return counts if _sides(table.frame, "paper") else str(len(table.frame))
+
+
+def _sides(frame: pd.DataFrame, side: str) -> list[str]:
+    return [column for column in frame if column.endswith(f"({side})")]
+
+
+def _has(frame: pd.DataFrame, side: str) -> pd.Series:
+    """Which rows have a number of that side."""
+    return frame[_sides(frame, side)].notna().any(axis=1)
+
+
+def _read(paths: profiles.Paths, file: str, text: str = "", decimals: int = 2) -> tuple[Table, ...]:
+    """The table of that name, none where no notebook has written it."""
+    if not (paths.tables / file).is_file():
+        return ()
+    frame, made_from = tables.read(paths.tables / file)
+    missing = int((_has(frame, "paper") & ~_has(frame, "ours")).sum())
+    lacks = f"{missing} of the paper's rows were not run in this profile." if missing else ""
+    link = f"{paths.tables.name}/{file}"
+    return (Table(frame, text=text, file=link, made_from=made_from, lacks=lacks, decimals=decimals),)
+
+
+def _paper(paths: profiles.Paths) -> list[Section]:
+    """Tables 1 to 6, empty on our side where nothing was run."""
+    sections = []
+    for number, keys in paper.KEYS.items():
+        theirs = paper.table(number)
+        empty = Table(tables.beside(theirs, None, keys), lacks=f"Ours: {_NOT_RUN[number]}")
+        found = _read(paths, f"table{number}.csv") or (empty,)
+        sections.append(Section(f"Table {number}", theirs.attrs["caption"], found))
+    return sections
+
+
+def _beside_table5(paths: profiles.Paths) -> list[Section]:
+    """The networks trained and tested on Eq. 3's distances, where Table 5 is about others."""
+    pooled = pool_networks(paths.tables, "eq3")
+    if pooled is None or profiles.get(paths.reports.name).dhn_runs[0].pairs == "eq3":
+        return []
+    text = "The networks that the trackers take: trained and tested on pairs of Eq. 3's distances."
+    return [Section("Beside Table 5: Eq. 3", text, (Table(pooled[0], made_from=pooled[1]),))]
+
+
+def _beyond(paths: profiles.Paths) -> list[Section]:
+    sections = []
+    for file, heading, text, decimals in _BEYOND:
+        if found := _read(paths, file, decimals=decimals):
+            sections.append(Section(heading, text, found))
+    return sections
+
+
+def _checks(paths: profiles.Paths) -> list[Section]:
+    found = [table for file, text in _CHECKS for table in _read(paths, file, text, decimals=4)]
+    return [Section("The evaluation, held against published numbers", tables=tuple(found))] if found else []
+
+
+def _figures(paths: profiles.Paths) -> list[Section]:
+    """Every figure that the notebooks left, in their order."""
+    figures = tuple(
+        Figure(
+            file=file,
+            link=f"{paths.figures.name}/{file.name}",
+            caption=_FIGURES.get(file.stem, file.stem.replace("_", " ")),
+        )
+        for file in sorted(paths.figures.glob("*.png"))
+    )
+    return [Section("Figures", figures=figures)] if figures else []
+
+
+def _notebooks(paths: profiles.Paths) -> list[Section]:
+    """The notebooks of the checkout, each with what the workflow has made of it in this profile."""
+    links = []
+    for notebook in sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb")):
+        runs = {
+            file.stem.removeprefix(notebook.stem).strip("-") or "as run": file
+            for file in sorted((paths.runs / "html").glob(f"{notebook.stem}*.html"))
+        }
+        links.append(
+            Link(
+                name=notebook.stem,
+                target=_relative(notebook, paths),
+                runs=tuple((name, _relative(file, paths)) for name, file in runs.items()),
+            )
+        )
+    return [Section("Notebooks", links=tuple(links))] if links else []
+
+
+def _relative(file: Path, paths: profiles.Paths) -> str:
+    return Path(os.path.relpath(file, paths.reports)).as_posix()

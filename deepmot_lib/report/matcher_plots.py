@@ -1,0 +1,217 @@
+"""Pictures of DHN pairs, of training and of soft assignments beside the exact ones."""
+
+from __future__ import annotations
+
+import itertools
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ..data.pairs import GATED, Pairs
+from .plots import COLORS
+
+
+def pair(distance: Tensor, assignment: Tensor) -> Figure:
+    """One training pair: (N, M) distances, gated entries grey, and the optimal assignment beside them."""
+    figure, axes = plt.subplots(1, 2, figsize=(8, 2.4))
+    _distances(axes[0], distance)
+    _assignment(axes[1], assignment, "$A^*$: the optimal assignment")
+    return figure
+
+
+def training(history: pd.DataFrame) -> Figure:
+    """Focal loss and weighted accuracy over the steps of a training (``dhn.training.train``'s history)."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3))
+    for ax, column, label in zip(axes, ("loss", "WA"), ("focal loss", "WA of a training batch"), strict=True):
+        values = history[column]
+        ax.plot(history["step"], values, color=COLORS["ours"], alpha=0.3, linewidth=1)
+        ax.plot(history["step"], values.rolling(7, min_periods=1, center=True).mean(), color=COLORS["ours"])
+        ax.set(xlabel="step", ylabel=label)
+    axes[0].set_yscale("log")
+    axes[1].set_ylim(None, 1)
+    return figure
+
+
+def matches(triples: list[tuple[Tensor, Tensor, Tensor]], titles: list[str]) -> Figure:
+    """A row a matrix: D, the soft assignment, and the optimal one, (N, M) each."""
+    figure, axes = plt.subplots(len(triples), 3, figsize=(10, 2.1 * len(triples)), squeeze=False)
+    for row, (distance, soft, optimal), title in zip(axes, triples, titles, strict=True):
+        _distances(row[0], distance, title)
+        _assignment(row[1], soft, r"$\tilde{A}$: soft (white 0, dark 1)")
+        _assignment(row[2], optimal, "$A^*$: optimal")
+    return figure
+
+
+def busy(pairs: Pairs, count: int, max_entries: int = 300) -> list[int]:
+    """The ``count`` pairs of at most ``max_entries`` entries with the most ungated ones."""
+    starts = np.cumsum(pairs.entries) - pairs.entries
+    ungated = np.add.reduceat(pairs.distance < GATED, starts) * (pairs.entries <= max_entries)
+    return [int(k) for k in np.argsort(-ungated, kind="stable")[:count]]
+
+
+def accuracy_by_size(scores: pd.DataFrame) -> Figure:
+    """Mean WA over the number of entries of a matrix, for both discretisations (of ``scoring.score``)."""
+    edges = np.unique(np.geomspace(1, max(2, (scores.N * scores.M).max() + 1), 9).astype(int))
+    group = pd.cut(scores.N * scores.M, edges, right=False)
+    figure, ax = plt.subplots(figsize=(6, 3.2))
+    for axis, marker in (("row", "o"), ("column", "s")):
+        values = scores[f"WA_{axis}"].groupby(group, observed=True)
+        middle = [interval.mid for interval in values.mean().index]
+        ax.plot(middle, 100 * values.mean(), marker=marker, label=f"{axis}-wise maximum")
+    ax.set(xscale="log", xlabel="entries N x M of a matrix", ylabel="mean WA [%]", ylim=(None, 101))
+    ax.legend()
+    return figure
+
+
+def table5(table: pd.DataFrame, measure: str = "WA") -> Figure:
+    """A measure of Table 5, the paper's and ours side by side; ``table`` as ``tables.beside`` makes it.
+
+    Ours on all test pairs and on the unseen ones; whiskers are one standard deviation over seeds.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(11, 3.6), sharey=True, layout="constrained")
+    shown = [
+        (f"{measure} (paper)", COLORS["paper"], "paper"),
+        (f"{measure} (ours)", COLORS["ours"], "ours"),
+        (f"{measure} unseen", COLORS["unseen"], "ours, unseen pairs"),
+    ]
+    for ax, axis in zip(axes, ("row", "column"), strict=True):
+        part = table[table["discretization"] == axis]
+        place = np.arange(len(part))
+        for k, (column, color, label) in enumerate(shown):
+            if column in part:
+                spread = part["WA std"] if column == "WA (ours)" else None
+                ax.bar(place + 0.27 * (k - 1), part[column], 0.25, color=color, label=label, yerr=spread)
+        ax.set_xticks(place, part["network"], rotation=35, ha="right")
+        ax.set_title(f"{axis}-wise maximum")
+    axes[0].set(ylabel=f"{measure} [%]", ylim=(40, 102))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=9)
+    return figure
+
+
+def curves(histories: dict[str, pd.DataFrame]) -> Figure:
+    """Loss and weighted accuracy of several trainings over the share of their steps."""
+    figure, axes = plt.subplots(1, 2, figsize=(11, 3.2))
+    for name, history in histories.items():
+        share = 100 * history["step"] / history["step"].max()
+        for ax, column in zip(axes, ("loss", "WA"), strict=True):
+            smooth = history[column].rolling(9, min_periods=1, center=True).mean()
+            ax.plot(share, smooth, color=color_of(name), label=name)
+    axes[0].set(xlabel="share of the training [%]", ylabel="loss", yscale="log")
+    axes[1].set(xlabel="share of the training [%]", ylabel="WA of a training batch", ylim=(None, 1.01))
+    axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def fig8(scores: pd.DataFrame, axis: str = "row") -> Figure:
+    """Fig. 8: WA over the size of uniform matrices (of ``timing.accuracy_by_size``): mean, and a band of one
+    standard deviation over the matrices of a size."""
+    figure, ax = plt.subplots(figsize=(8, 4))
+    for name, part in scores[scores["discretization"] == axis].groupby("network", sort=False):
+        values = part.groupby("size")["WA"]
+        mean, spread = values.mean(), values.std()
+        ax.plot(mean.index, mean, marker="o", markersize=3, color=color_of(name), label=name)
+        ax.fill_between(
+            mean.index, mean - spread, (mean + spread).clip(upper=100), color=color_of(name), alpha=0.15
+        )
+    ax.set(xlabel="objects and predictions N = M", ylabel=f"WA [%], {axis}-wise maximum", ylim=(None, 101))
+    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def costs(table: pd.DataFrame) -> Figure:
+    """Time of one forward and backward pass over the number of objects (of ``timing.costs``)."""
+    figure, ax = plt.subplots(figsize=(8, 4))
+    for name, part in table.groupby("network", sort=False):
+        style = {"color": "black", "linestyle": "--"} if name == "scipy" else {"color": color_of(name)}
+        label = "scipy's Hungarian (no gradient)" if name == "scipy" else name
+        ax.plot(part["size"], part["ms"], marker="o", markersize=4, label=label, **style)
+    sizes = sorted(table["size"].unique())
+    ax.set(
+        xscale="log", yscale="log", xlabel="objects and predictions N = M", ylabel="forward + backward [ms]"
+    )
+    ax.set_xticks(sizes, [str(size) for size in sizes])
+    ax.minorticks_off()
+    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def price_of_accuracy(table: pd.DataFrame) -> Figure:
+    """Error over time, a line a method: columns method, setting, WA [%], ms (a matrix)."""
+    figure, ax = plt.subplots(figsize=(8, 4))
+    offsets = itertools.cycle([(4, 3), (-10, -9)])  # methods that lie close write on either side
+    for (name, part), offset in zip(table.groupby("method", sort=False), offsets, strict=False):
+        color, errors = color_of(name), 100 - part["WA"]
+        ax.plot(part["ms"], errors, marker="o", markersize=4, color=color, label=name)
+        for label, *point in zip(part["setting"], part["ms"], errors, strict=True):
+            ax.annotate(label, point, xytext=offset, textcoords="offset points", fontsize=7, color=color)
+    ax.set(xscale="log", xlabel="time of a matrix [ms]", ylabel="error 100 - WA [%]")
+    if (table["WA"] < 100).all():
+        ax.set_yscale("log")
+    else:  # down to no error at all
+        ax.set_yscale("symlog", linthresh=0.1)
+        ax.set_ylim(bottom=-0.01)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter("{x:g}")
+    ax.legend(fontsize=8)
+    return figure
+
+
+def cosines(tables: dict[str, pd.DataFrame]) -> Figure:
+    """Cosine of each matcher's gradient to the counted measure's, a group of bars a loss
+    (of ``gradient_quality.compare``)."""
+    figure, ax = plt.subplots(figsize=(10, 3.6), layout="constrained")
+    width = 0.8 / len(tables)
+    for k, (label, table) in enumerate(tables.items()):
+        place = np.arange(len(table)) + (k - (len(tables) - 1) / 2) * width
+        ax.bar(place, table["cosine to counted"], 0.9 * width, label=label, color=f"C{k}")
+    ax.set_xticks(np.arange(len(table)), table["matcher"], rotation=30, ha="right")
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set_ylabel("cosine to the counted\nmeasure's gradient")
+    figure.legend(loc="outside upper center", ncols=len(tables), fontsize=9)
+    return figure
+
+
+#: A colour each network keeps in all pictures.
+_NETWORK_COLORS = {
+    "seq_gru": "#0072B2",
+    "seq_lstm": "#56B4E9",
+    "paral_gru": "#E69F00",
+    "paral_lstm": "#F0E442",
+    "1d_conv": "#999999",
+    "min_sum": "#D55E00",
+    "min_sum_rule": "#CC79A7",
+    "sinkhorn": "#009E73",
+    "softmax": "#8C6D31",
+    "greedy": "#636363",
+    "hungarian": "#000000",
+}
+
+
+def color_of(name: str) -> str:
+    """The colour of a network or control."""
+    return _NETWORK_COLORS.get(name, "#444444")
+
+
+def _distances(ax: Axes, distance: Tensor, title: str = "D: distances") -> None:
+    values = distance.detach().cpu().numpy()
+    shown = np.ma.masked_where(values >= GATED, values)
+    ax.set_facecolor("#dddddd")
+    image = ax.imshow(shown, cmap="viridis", vmin=0, vmax=1)
+    ax.figure.colorbar(image, ax=ax, shrink=0.7, aspect=12)
+    _label(ax, f"{title} (grey: gated out)")
+
+
+def _assignment(ax: Axes, values: Tensor, title: str) -> None:
+    ax.imshow(values.detach().cpu().numpy(), cmap="Blues", vmin=0, vmax=1)
+    _label(ax, title)
+
+
+def _label(ax: Axes, title: str) -> None:
+    ax.set_title(title, fontsize=10)
+    ax.set(xlabel="object m", ylabel="prediction n")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.yaxis.get_major_locator().set_params(integer=True)

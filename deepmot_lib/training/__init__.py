@@ -1,0 +1,1 @@
+"""Training of matchers, detectors, single-object trackers, ReID, and of trackers by the DeepMOT loss."""
