@@ -1,0 +1,118 @@
+"""Checkpoint files of trainings: written at once or not at all, read without executing anything, and told
+apart by the fingerprint of what they depend on."""
+
+from __future__ import annotations
+
+import json
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..files import atomic
+
+#: What a checkpoint holds, by name, with its type.
+_CONTENTS: dict[str, type | tuple[type, ...]] = {
+    "fingerprint": dict,
+    "step": int,
+    "network": dict,
+    "optimizer": dict,
+    "history": list,
+    "recent": list,
+    "best": (dict, type(None)),
+}
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be read, or does not fit its network; the message names the file."""
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """Where a training is saved, and what it depends on.
+
+    Attributes:
+        path: The file.
+        fingerprint: What tells this training from another (settings, data, code, ...), in plain JSON values;
+            they may be nested.
+    """
+
+    path: Path
+    fingerprint: Mapping[str, Any]
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the state that was saved, on the CPU, or None where there is none of this training.
+
+        One line on stderr names what has changed where the file belongs to another training.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        if not self.path.exists():
+            return None
+        state = read_checkpoint(self.path)
+        changed = list(_changes(state["fingerprint"], _plain(self.fingerprint)))
+        if changed:
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            print(f"{self.path}: trained anew, for {'; '.join(changed[:3])}{more}", file=sys.stderr)
+            return None
+        return state
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write the state of a training beside its fingerprint; a write cut short leaves the old file."""
+        write_checkpoint(self.path, {"fingerprint": _plain(self.fingerprint), **state})
+
+
+def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint; a write cut short leaves the file that was there before."""
+    with atomic(path) as temporary:
+        torch.save(dict(state), temporary)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU.
+
+    Raises:
+        CheckpointError: the file is damaged or no checkpoint.
+        FileNotFoundError: there is none.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch itself does not compare checksums
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        missing = [key for key, kind in _CONTENTS.items() if not isinstance(state[key], kind)]
+        if missing:
+            raise TypeError(f"no {missing[0]}")
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged file makes zipfile and torch raise almost anything
+        raise CheckpointError(
+            f"{path} is no checkpoint or a damaged one ({type(error).__name__}: {error}); delete it to start "
+            "anew"
+        ) from error
+    return state
+
+
+def _plain(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    """The fingerprint as JSON gives it back: tuples become lists, keys strings."""
+    return json.loads(json.dumps(fingerprint))
+
+
+def _changes(old: Any, new: Any, name: str = "") -> Iterator[str]:
+    """Yield "name is new, was old" of each value that differs, nested ones by a dotted name."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _changes(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    elif old != new:
+        yield f"{name} is {_short(new)}, was {_short(old)}"
+
+
+def _short(value: Any, most: int = 60) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= most else f"{text[:most]}..."
