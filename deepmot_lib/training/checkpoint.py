@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ..files import atomic
+from ..data.files import atomic
 
 #: What a checkpoint holds, by name, with its type.
 _CONTENTS: dict[str, type | tuple[type, ...]] = {
