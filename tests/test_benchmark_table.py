@@ -15,7 +15,7 @@ from deepmot_lib.experiments import benchmark, peers
 from deepmot_lib.experiments import sequences as data
 from deepmot_lib.experiments import settings as profiles
 from deepmot_lib.experiments import trackers as study
-from deepmot_lib.trackers.tracker import Followed, Follower
+from deepmot_lib.trackers.tracker import Propagation, Tracker
 
 PERSON, STATIC = 1, 7  # classes
 
@@ -99,7 +99,7 @@ def test_pooled_speed_is_all_frames_over_all_time(judge):
     assert found["plain", "OVERALL"] == pytest.approx(7.0)
 
 
-class Still(Follower):
+class Still(Tracker):
     """Leaves every box where it is and counts the images that it sees."""
 
     name, options = "tracktor", {}
@@ -109,30 +109,30 @@ class Still(Follower):
         self.nothing = nn.Parameter(torch.zeros(1))
         self.seen = 0
 
-    def see(self, image):
+    def encode(self, image):
         self.seen += 1
         return image
 
-    def remember(self, seen, boxes):
+    def init_memory(self, seen, boxes):
         return boxes.new_zeros(len(boxes), 0)
 
-    def follow(self, seen, boxes, memory):
-        return Followed(boxes, torch.ones(len(boxes)))
+    def propagate(self, seen, boxes, memory):
+        return Propagation(boxes, torch.ones(len(boxes)))
 
 
 @pytest.mark.parametrize(("length", "frames"), [(20, 5), (200, 40)])
 def test_at_most_forty_frames_are_timed(tmp_path, length, frames):
-    follower = Still()
+    tracker = Still()
     one = sequence(tmp_path, "S", [PERSON], length)
-    assert benchmark.frames_per_second(study.Team(follower, follower), one) > 0
-    assert follower.seen == frames + 1  # one to warm up
+    assert benchmark.frames_per_second(study.Team(tracker, tracker), one) > 0
+    assert tracker.seen == frames + 1  # one to warm up
 
 
 @pytest.fixture
 def still(judge, monkeypatch):
     """Every team is one that leaves boxes where they are, every run was scored with perfect results."""
-    follower = Still()
-    monkeypatch.setattr(benchmark, "fresh", lambda *_: study.Team(follower, follower))
+    tracker = Still()
+    monkeypatch.setattr(benchmark, "fresh", lambda *_: study.Team(tracker, tracker))
     monkeypatch.setattr(benchmark, "_tracks", lambda *_: {one.name: perfect(one) for one in judge})
     monkeypatch.setattr(data, "for_profile", lambda profile: data.TrackerData(judge, judge, "three"))
 

@@ -19,14 +19,14 @@ def tracktor():
 def test_kept_features_are_those_of_the_network(tmp_path, tracktor):
     boxes = torch.tensor([[10.0, 20, 50, 110], [60, 30, 90, 100]])
     with torch.no_grad():
-        fresh = tracktor.see(IMAGE)
+        fresh = tracktor.encode(IMAGE)
         tracktor.keep_features(tmp_path)
-        first, again = tracktor.see(IMAGE), tracktor.see(IMAGE)
+        first, again = tracktor.encode(IMAGE), tracktor.encode(IMAGE)
         assert len(list(tmp_path.iterdir())) == 1
         for seen in (first, again):
             assert (seen.size, seen.image_size) == (fresh.size, fresh.image_size)
             torch.testing.assert_close(dict(seen.features), dict(fresh.features), rtol=0, atol=0)
-        torch.testing.assert_close(tracktor.follow(again, boxes), tracktor.follow(fresh, boxes))
+        torch.testing.assert_close(tracktor.propagate(again, boxes), tracktor.propagate(fresh, boxes))
 
 
 def test_another_picture_size_or_network_has_features_of_its_own(tmp_path, tracktor):

@@ -27,25 +27,25 @@ def sequence(tmp_path_factory) -> mot.Sequence:
 def shifter(**options) -> Shifter:
     """One that is wrong at first: it looks a third of a person to the right."""
     torch.manual_seed(0)
-    follower = Shifter(**options)
-    follower.options = {}
+    tracker = Shifter(**options)
+    tracker.options = {}
     with torch.no_grad():
-        follower.shift += torch.tensor([0.35, 0.0, 0.35, 0.0])
-    return follower
+        tracker.shift += torch.tensor([0.35, 0.0, 0.35, 0.0])
+    return tracker
 
 
 def sinkhorn() -> matchers.Matcher:
     return matchers.create("sinkhorn", eps_end=0.05, rounds=30)
 
 
-def train(follower, sequence, checkpoint, objective="dMOTA+dMOTP", matcher="sinkhorn", **options):
+def train(tracker, sequence, checkpoint, objective="dMOTA+dMOTP", matcher="sinkhorn", **options):
     matcher = sinkhorn() if matcher == "sinkhorn" else matcher
     schedule = options.pop("schedule", SCHEDULE)
-    return finetuning.train(follower, [sequence], objective, matcher, schedule, checkpoint, **options)
+    return finetuning.train(tracker, [sequence], objective, matcher, schedule, checkpoint, **options)
 
 
 @torch.no_grad()
-def overlap(follower, sequence) -> float:
+def overlap(tracker, sequence) -> float:
     """Mean overlap of where people are followed to with where they went, in the first half."""
     gt = mot.pedestrians(sequence.gt())
     found = []
@@ -55,17 +55,17 @@ def overlap(follower, sequence) -> float:
             torch.tensor(both[[f"{side}{end}" for side in ("x1", "y1", "x2", "y2")]].to_numpy(np.float32))
             for end in ("", "_next")
         )
-        found.append(box_iou(follower.follow(None, before, None).boxes, now).diagonal())
+        found.append(box_iou(tracker.propagate(None, before, None).boxes, now).diagonal())
     return torch.cat(found).mean().item()
 
 
 @pytest.mark.parametrize("objective", ["dMOTA+dMOTP", "smooth_l1"])
 def test_it_learns_from_clips_of_a_sequence(sequence, tmp_path, objective):
-    follower = shifter()
-    before = overlap(follower, sequence)
+    tracker = shifter()
+    before = overlap(tracker, sequence)
     matcher = None if objective == "smooth_l1" else sinkhorn()
-    history = train(follower, sequence, tmp_path / "a.pt", objective, matcher)
-    assert overlap(follower, sequence) > before + 0.15 and not follower.training
+    history = train(tracker, sequence, tmp_path / "a.pt", objective, matcher)
+    assert overlap(tracker, sequence) > before + 0.15 and not tracker.training
     assert history["step"].iloc[-1] == 60 and history["loss"].equals(history[objective])
     assert history["loss"].tail(15).mean() < 0.9 * history["loss"].head(15).mean()
 
@@ -127,42 +127,42 @@ def test_smooth_l1_asks_no_matcher_and_leaves_no_matrices(sequence, tmp_path):
 
 
 def test_with_a_head_clips_are_longer_and_it_learns_too(sequence, tmp_path):
-    follower = shifter(looks=True)
-    before = follower.project.weight.clone()
-    history = train(follower, sequence, tmp_path / "a.pt", reid="distance")
+    tracker = shifter(looks=True)
+    before = tracker.project.weight.clone()
+    history = train(tracker, sequence, tmp_path / "a.pt", reid="distance")
     assert history["step"].iloc[-1] == SCHEDULE.reid_steps
-    assert follower.seen == SCHEDULE.reid_steps * SCHEDULE.reid_frames
-    assert not torch.equal(before, follower.project.weight)
+    assert tracker.seen == SCHEDULE.reid_steps * SCHEDULE.reid_frames
+    assert not torch.equal(before, tracker.project.weight)
 
 
 def test_only_tracktors_heads_are_trained(sequence, tmp_path):
     torch.manual_seed(0)
-    follower = Tracktor("tiny", side=96, reid=True)
-    before = {name: value.clone() for name, value in follower.state_dict().items()}
+    tracker = Tracktor("tiny", side=96, reid=True)
+    before = {name: value.clone() for name, value in tracker.state_dict().items()}
     schedule = dataclasses.replace(SCHEDULE, reid_steps=3, learning_rate=1e-3)
-    train(follower, sequence, tmp_path / "a.pt", reid="distance", schedule=schedule)
-    changed = {name for name, value in follower.state_dict().items() if not torch.equal(value, before[name])}
+    train(tracker, sequence, tmp_path / "a.pt", reid="distance", schedule=schedule)
+    changed = {name for name, value in tracker.state_dict().items() if not torch.equal(value, before[name])}
     assert {name.split(".")[0] for name in changed} == {"detector", "reid"}
     assert all(name.startswith(("detector.roi_heads.", "reid.")) for name in changed)
-    mine = {id(parameter) for parameter in follower.trained()}
-    parameters = {name for name, parameter in follower.named_parameters() if id(parameter) in mine}
+    mine = {id(parameter) for parameter in tracker.trained()}
+    parameters = {name for name, parameter in tracker.named_parameters() if id(parameter) in mine}
     # D is made of boxes and embeddings: no gradient reaches the scores.
     assert changed == {name for name in parameters if ".cls_score." not in name}
 
 
 def test_the_state_that_validates_best_is_kept(sequence, tmp_path):
-    follower, seen, scores = shifter(), [], [0.2, 0.9, 0.9, 0.1]
+    tracker, seen, scores = shifter(), [], [0.2, 0.9, 0.9, 0.1]
 
     def validate():
-        assert not follower.training and not torch.is_grad_enabled()
-        seen.append(follower.shift.detach().clone())
+        assert not tracker.training and not torch.is_grad_enabled()
+        seen.append(tracker.shift.detach().clone())
         return scores[len(seen) - 1]
 
     schedule = dataclasses.replace(SCHEDULE, steps=8, validations=4)
-    history = train(follower, sequence, tmp_path / "a.pt", validate=validate, schedule=schedule)
+    history = train(tracker, sequence, tmp_path / "a.pt", validate=validate, schedule=schedule)
     assert history.dropna()["step"].tolist() == [2, 4, 6, 8]
     assert history["validation"].dropna().tolist() == scores
-    assert torch.equal(follower.shift, seen[1]) and not torch.equal(seen[1], seen[3])
+    assert torch.equal(tracker.shift, seen[1]) and not torch.equal(seen[1], seen[3])
 
 
 OTHER = dataclasses.replace(SCHEDULE, steps=3, learning_rate=0.01)
@@ -190,10 +190,10 @@ def test_the_checkpoint_of_another_training_is_refused(sequence, tmp_path, chang
 
 
 def test_a_loss_that_is_not_finite_stops_it(sequence, tmp_path):
-    follower = shifter()
-    torch.nn.init.constant_(follower.shift, torch.inf)
+    tracker = shifter()
+    torch.nn.init.constant_(tracker.shift, torch.inf)
     with pytest.raises(FloatingPointError, match="shifter, smooth_l1: the loss became"):
-        train(follower, sequence, tmp_path / "a.pt", "smooth_l1", None)
+        train(tracker, sequence, tmp_path / "a.pt", "smooth_l1", None)
     assert not (tmp_path / "a.pt").exists()
 
 

@@ -32,7 +32,7 @@ def test_the_standard_size_has_a_few_million_parameters():
 
 def test_an_untrained_network_stays_where_it_was_and_is_undecided(image):
     tracker = network(random=False)
-    found = tracker.follow(image, BOXES, tracker.remember(image, BOXES))
+    found = tracker.propagate(image, BOXES, tracker.init_memory(image, BOXES))
     torch.testing.assert_close(found.boxes, BOXES)
     torch.testing.assert_close(found.scores, torch.full((3,), 0.5))
     assert found.appearance is None
@@ -42,7 +42,7 @@ def test_an_output_of_one_is_a_tenth_of_the_search_crop(image):
     tracker = network(random=False)
     with torch.no_grad():
         tracker.regressor[-1].bias.copy_(torch.tensor([1.0, 0.0, 1.0, 2.0, math.log(3)]))
-    found = tracker.follow(image, BOXES, tracker.remember(image, BOXES))
+    found = tracker.propagate(image, BOXES, tracker.init_memory(image, BOXES))
     # Context 2: the crops are twice the boxes' sizes; both x move by 0.1 of them, y2 by 0.2.
     width, height = 2 * torch.tensor([12.0, 20.0, 6.5]), 2 * torch.tensor([28.0, 40.0, 15.75])
     shift = torch.stack([0.1 * width, 0 * height, 0.1 * width, 0.2 * height], dim=1)
@@ -52,29 +52,29 @@ def test_an_output_of_one_is_a_tenth_of_the_search_crop(image):
 
 def test_all_tracks_in_one_batch_are_the_same_as_one_by_one(image):
     tracker = network()
-    memory = tracker.remember(image, BOXES)
-    together = tracker.follow(image, BOXES, memory)
+    memory = tracker.init_memory(image, BOXES)
+    together = tracker.propagate(image, BOXES, memory)
     for k in range(3):
         own = slice(k, k + 1)
-        torch.testing.assert_close(tracker.remember(image, BOXES[own]), memory[own])
-        alone = tracker.follow(image, BOXES[own], memory[own])
+        torch.testing.assert_close(tracker.init_memory(image, BOXES[own]), memory[own])
+        alone = tracker.propagate(image, BOXES[own], memory[own])
         torch.testing.assert_close(alone.boxes, together.boxes[own])
         torch.testing.assert_close(alone.scores, together.scores[own])
 
 
 def test_the_result_depends_on_the_template_and_on_the_frame(image):
     tracker = network()
-    memory = tracker.remember(image, BOXES)
-    found = tracker.follow(image, BOXES, memory).boxes
-    assert not torch.allclose(found, tracker.follow(image, BOXES, memory.flip(0)).boxes)
-    assert not torch.allclose(found, tracker.follow(image.flip(2), BOXES, memory).boxes)
+    memory = tracker.init_memory(image, BOXES)
+    found = tracker.propagate(image, BOXES, memory).boxes
+    assert not torch.allclose(found, tracker.propagate(image, BOXES, memory.flip(0)).boxes)
+    assert not torch.allclose(found, tracker.propagate(image.flip(2), BOXES, memory).boxes)
 
 
 def test_boxes_and_scores_reach_every_parameter(image):
     tracker = network()
     for output in ("boxes", "scores"):
         tracker.zero_grad()
-        found = tracker.follow(image, BOXES, tracker.remember(image, BOXES))
+        found = tracker.propagate(image, BOXES, tracker.init_memory(image, BOXES))
         getattr(found, output).sum().backward()
         for name, parameter in tracker.named_parameters():
             assert parameter.grad.isfinite().all(), name
@@ -84,7 +84,7 @@ def test_boxes_and_scores_reach_every_parameter(image):
 def test_no_gradient_reaches_the_frame_before(image):
     tracker = network()
     before = BOXES.clone().requires_grad_()
-    tracker.follow(image, before, tracker.remember(image, before)).boxes.sum().backward()
+    tracker.propagate(image, before, tracker.init_memory(image, before)).boxes.sum().backward()
     assert before.grad is None
 
 
@@ -92,13 +92,13 @@ def test_the_options_make_the_same_network_again(image):
     tracker = network(context=2.5)
     again = GOTURN(**tracker.options)
     again.load_state_dict(tracker.state_dict())
-    found, same = (one.follow(image, BOXES, one.remember(image, BOXES)) for one in (tracker, again))
+    found, same = (one.propagate(image, BOXES, one.init_memory(image, BOXES)) for one in (tracker, again))
     assert torch.equal(found.boxes, same.boxes)
 
 
 def test_the_loss_by_hand(image):
     tracker = network(random=False)
-    memory, (crops, region) = tracker.remember(image, BOXES), tracker.search_crops(image, BOXES)
+    memory, (crops, region) = tracker.init_memory(image, BOXES), tracker.search_crops(image, BOXES)
     assert torch.equal(region, rectangles(BOXES, 2.0))
     before = torch.tensor([[0.3, 0.2, 0.7, 0.8]]).expand(3, 4)
     target = before + torch.tensor([[0.1, 0.0, 0.0, -0.1], [0.0, 0.0, 0.0, 0.0], [9.0, 9.0, 9.0, 9.0]])
@@ -113,7 +113,7 @@ def test_the_loss_by_hand(image):
 
 def test_pairs_without_a_target_teach_the_score_alone(image):
     tracker = network()
-    memory, (crops, _) = tracker.remember(image, BOXES), tracker.search_crops(image, BOXES)
+    memory, (crops, _) = tracker.init_memory(image, BOXES), tracker.search_crops(image, BOXES)
     nobody = torch.zeros(3, dtype=torch.bool)
     tracker.pair_loss(memory, crops, torch.zeros(3, 4), torch.zeros(3, 4), nobody).backward()
     gradient = tracker.regressor[-1].bias.grad

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torchvision.ops import box_iou
 
 from deepmot_lib.trackers.management import MOT_BY_SOT, TRACKTOR, Rules, Tracks
-from deepmot_lib.trackers.tracker import Followed
+from deepmot_lib.trackers.tracker import Propagation
 
 SIZE = (240, 320)
 A, B, C = (10.0, 10, 30, 60), (100.0, 20, 130, 90), (200.0, 100, 240, 200)
@@ -18,13 +18,13 @@ RED, GREEN = [1.0, 0.0], [0.0, 1.0]
 
 def found(*boxes, scores=None, looks=None):
     scores = torch.ones(len(boxes)) if scores is None else torch.tensor(scores)
-    return Followed(
+    return Propagation(
         torch.tensor(boxes).reshape(-1, 4), scores, None if looks is None else torch.tensor(looks)
     )
 
 
 def stay(tracks, scores=None, looks=None):
-    """What a follower says that finds every track where it was."""
+    """What a tracker says that finds every track where it was."""
     return found(*tracks.boxes.tolist(), scores=scores, looks=looks)
 
 
@@ -114,7 +114,7 @@ def test_a_track_dies_after_k_invisible_frames():
     tracks = born(A, rules=MOT_BY_SOT)
     for _ in range(59):
         assert not tracks.step(stay(tracks), found())
-        assert ids(tracks.live) == [1]  # still followed
+        assert ids(tracks.live) == [1]  # still propagated
     assert not tracks.step(stay(tracks), found()) and not tracks.live
 
 
@@ -252,7 +252,7 @@ def test_tracks_move_on_at_their_velocity_seen_or_not():
         tracks.move()
         assert torch.allclose(tracks.boxes[0], torch.tensor(shifted(A, 4 * step + 4)))
     assert torch.allclose(tracks.boxes[1], torch.tensor(shifted(B, 0, 8)))
-    # Track 1 is lost: what was followed there does not count, the motion goes on.
+    # Track 1 is lost: what was propagated there does not count, the motion goes on.
     tracks.step(found(C, shifted(B, 0, 8), scores=[0.0, 1.0]), found())
     tracks.move()
     assert torch.allclose(tracks.lost[0].box, torch.tensor(shifted(A, 20)))
@@ -294,7 +294,7 @@ def test_detections_outside_of_the_image_are_clipped_or_dropped():
 
 
 def test_boxes_of_other_tracks_than_the_live_ones_are_refused():
-    with pytest.raises(ValueError, match="1 boxes were followed, of 0 live tracks"):
+    with pytest.raises(ValueError, match="1 boxes were propagated, of 0 live tracks"):
         Tracks(TRACKTOR, SIZE).step(found(A), found())
 
 
@@ -323,7 +323,7 @@ def test_whatever_comes_the_tracks_are_sound(frames, rules, random):
             [random.uniform(-9, 9) for _ in range(4 * len(tracks.live))]
         ).view(-1, 4)
         scores = torch.tensor([random.random() for _ in tracks.live])
-        visible = tracks.step(Followed(shaken, scores), detected)
+        visible = tracks.step(Propagation(shaken, scores), detected)
         everyone = [track.id for track in tracks.live + tracks.lost]
         assert len(set(everyone)) == len(everyone) and not ended & set(everyone)
         ended |= before - set(everyone)

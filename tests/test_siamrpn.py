@@ -87,12 +87,12 @@ def test_the_correlation_of_all_tracks_is_that_of_each():
 @pytest.mark.parametrize("training", [True, False])
 def test_all_tracks_in_one_batch_are_the_same_as_one_by_one(image, training):
     tracker = network().train(training)
-    memory = tracker.remember(image, BOXES)
-    together = tracker.follow(image, BOXES, memory)
+    memory = tracker.init_memory(image, BOXES)
+    together = tracker.propagate(image, BOXES, memory)
     for k in range(3):
         own = slice(k, k + 1)
-        torch.testing.assert_close(tracker.remember(image, BOXES[own]), memory[own])
-        alone = tracker.follow(image, BOXES[own], memory[own])
+        torch.testing.assert_close(tracker.init_memory(image, BOXES[own]), memory[own])
+        alone = tracker.propagate(image, BOXES[own], memory[own])
         torch.testing.assert_close(alone.boxes, together.boxes[own])
         torch.testing.assert_close(alone.scores, together.scores[own])
 
@@ -111,7 +111,7 @@ def proposals(tracker, *probabilities):
 def test_the_best_scoring_anchor_is_the_box(image):
     tracker = network(ratios=(2.0,)).train()
     proposals(tracker, {3: 0.9}, {12: 0.6, 20: 0.7}, {0: 0.2})
-    found = tracker.follow(image, BOXES, torch.zeros(3))
+    found = tracker.propagate(image, BOXES, torch.zeros(3))
     _, square = tracker.search_crops(image, BOXES)
     torch.testing.assert_close(to_crop(found.boxes, square), tracker.anchors[[3, 20, 0]])
     torch.testing.assert_close(found.scores, torch.tensor([0.9, 0.7, 0.2]))
@@ -122,7 +122,7 @@ def test_the_window_prefers_near_places_while_testing_only(image):
     tracker = network(ratios=(2.0,), window=0.4, penalty=0.0, smoothing=0.0)
     proposals(tracker, {0: 0.9, 12: 0.8})  # a corner, and the middle
     for training, score, moved in ((True, 0.9, True), (False, 0.8, False)):
-        found = tracker.train(training).follow(image, box, torch.zeros(1))
+        found = tracker.train(training).propagate(image, box, torch.zeros(1))
         torch.testing.assert_close(found.scores, torch.tensor([score]))
         assert torch.allclose(found.boxes, box, atol=1e-4) is not moved
 
@@ -133,7 +133,7 @@ def test_changes_of_shape_are_penalised_while_testing_only(image):
     # The middle as it was, and lying down, its shape another by a factor of 4: 0.9 exp(-0.2 * 3) = 0.49.
     proposals(tracker, {12: 0.6, 25 + 12: 0.9})
     for training, score in ((True, 0.9), (False, 0.6)):
-        found = tracker.train(training).follow(image, box, torch.zeros(1))
+        found = tracker.train(training).propagate(image, box, torch.zeros(1))
         torch.testing.assert_close(found.scores, torch.tensor([score]))
 
 
@@ -141,7 +141,7 @@ def test_the_size_follows_with_inertia_while_testing(image):
     box = torch.tensor([[10.0, 20.0, 30.0, 60.0]])
     tracker = network(ratios=(1.0,), window=0.0, penalty=0.0, smoothing=0.5)
     proposals(tracker, {12: 0.8})  # 40 x 40 where there was 20 x 40: 0.5 * 0.8 of the way
-    found = tracker.follow(image, box, torch.zeros(1)).boxes
+    found = tracker.propagate(image, box, torch.zeros(1)).boxes
     torch.testing.assert_close(found, torch.tensor([[6.0, 20.0, 34.0, 60.0]]))
 
 
@@ -149,7 +149,7 @@ def test_a_loss_on_the_boxes_reaches_the_box_branch_and_one_on_the_scores_the_cl
     tracker = network().train()
     for output, branch in (("boxes", "box_"), ("scores", "class_")):
         tracker.zero_grad()
-        found = tracker.follow(image, BOXES, tracker.remember(image, BOXES))
+        found = tracker.propagate(image, BOXES, tracker.init_memory(image, BOXES))
         getattr(found, output).sum().backward()
         for name, parameter in tracker.named_parameters():
             reached = parameter.grad is not None and bool(parameter.grad.abs().sum() > 0)
@@ -163,7 +163,7 @@ def test_steps_down_a_loss_on_the_boxes_bring_them_to_the_target(image):
     optimizer = torch.optim.Adam(tracker.parameters(), lr=1e-3)
     losses = []
     for _ in range(25):
-        found = tracker.follow(image, BOXES, tracker.remember(image, BOXES))
+        found = tracker.propagate(image, BOXES, tracker.init_memory(image, BOXES))
         losses.append(smooth_l1_loss(found.boxes, target))
         optimizer.zero_grad()
         losses[-1].backward()
@@ -174,7 +174,7 @@ def test_steps_down_a_loss_on_the_boxes_bring_them_to_the_target(image):
 def test_no_gradient_reaches_the_frame_before(image):
     tracker = network()
     before = BOXES.clone().requires_grad_()
-    tracker.follow(image, before, tracker.remember(image, before)).boxes.sum().backward()
+    tracker.propagate(image, before, tracker.init_memory(image, before)).boxes.sum().backward()
     assert before.grad is None
 
 
@@ -182,13 +182,13 @@ def test_the_options_make_the_same_network_again(image):
     tracker = network(window=0.1)
     again = SiamRPN(**tracker.options).eval()
     again.load_state_dict(tracker.state_dict())
-    found, same = (one.follow(image, BOXES, one.remember(image, BOXES)) for one in (tracker, again))
+    found, same = (one.propagate(image, BOXES, one.init_memory(image, BOXES)) for one in (tracker, again))
     assert torch.equal(found.boxes, same.boxes)
 
 
 def test_the_loss_is_that_of_a_loop_over_anchors(image):
     tracker = network()
-    memory, (crops, square) = tracker.remember(image, BOXES), tracker.search_crops(image, BOXES)
+    memory, (crops, square) = tracker.init_memory(image, BOXES), tracker.search_crops(image, BOXES)
     # Found, found in a shape that no anchor has, and gone.
     target = to_crop(BOXES + torch.tensor([2.0, -1.0, 3.0, 2.0]), square)
     target[1] = torch.tensor([0.45, 0.2, 0.5, 0.75])
@@ -212,7 +212,7 @@ def test_the_loss_is_that_of_a_loop_over_anchors(image):
 
 def test_the_loss_without_any_target_is_the_backgrounds(image):
     tracker = network()
-    memory, (crops, _) = tracker.remember(image, BOXES), tracker.search_crops(image, BOXES)
+    memory, (crops, _) = tracker.init_memory(image, BOXES), tracker.search_crops(image, BOXES)
     nobody = torch.zeros(3, dtype=torch.bool)
     loss = tracker.pair_loss(memory, crops, BOXES, torch.full((3, 4), 0.5), nobody)
     logits, _ = tracker.propose(memory, crops)

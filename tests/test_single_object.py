@@ -14,9 +14,9 @@ IMAGE = torch.rand(3, 60, 80, generator=torch.Generator().manual_seed(0))
 @pytest.mark.parametrize("network", [goturn, siamrpn])
 def test_no_tracks_give_no_boxes(network, training):
     tracker = network().train(training)
-    memory = tracker.remember(IMAGE, BOXES[:0])
-    found = tracker.follow(IMAGE, BOXES[:0], memory)
-    assert memory.shape == (0, *tracker.remember(IMAGE, BOXES).shape[1:])
+    memory = tracker.init_memory(IMAGE, BOXES[:0])
+    found = tracker.propagate(IMAGE, BOXES[:0], memory)
+    assert memory.shape == (0, *tracker.init_memory(IMAGE, BOXES).shape[1:])
     assert found.boxes.shape == (0, 4)
     assert found.scores.shape == (0,)
 
@@ -26,6 +26,6 @@ def test_no_tracks_give_no_boxes(network, training):
 def test_boxes_outside_of_the_image_and_without_area_give_finite_results(network, training):
     tracker = network().train(training)
     odd = torch.tensor([[900.0, 900.0, 950.0, 990.0], [-40.0, -40.0, -1.0, -1.0], [5.0, 5.0, 5.0, 5.0]])
-    found = tracker.follow(IMAGE, odd, tracker.remember(IMAGE, odd))
+    found = tracker.propagate(IMAGE, odd, tracker.init_memory(IMAGE, odd))
     assert found.boxes.isfinite().all()
     assert ((found.scores >= 0) & (found.scores <= 1)).all()

@@ -21,15 +21,15 @@ SMALL = {
 }
 
 
-def small(name: str) -> trackers.Follower:
+def small(name: str) -> trackers.Tracker:
     torch.manual_seed(0)
-    follower = trackers.create(name, **SMALL[name]).eval()
+    tracker = trackers.create(name, **SMALL[name]).eval()
     if name == "tracktor":  # one that believes every detection and leaves it where it is
-        predictor = follower.detector.roi_heads.box_predictor
+        predictor = tracker.detector.roi_heads.box_predictor
         torch.nn.init.zeros_(predictor.bbox_pred.weight)
         torch.nn.init.zeros_(predictor.bbox_pred.bias)
         predictor.cls_score.bias.data = torch.tensor([-50.0, 50.0])
-    return follower
+    return tracker
 
 
 @pytest.fixture(scope="module")
@@ -59,16 +59,19 @@ def track(place, *more, tracker="tracktor", weights="weights.safetensors"):
 
 @pytest.mark.parametrize("name", trackers.NAMES)
 def test_what_is_saved_comes_back(tmp_path, name):
-    follower, boxes = small(name), torch.tensor([[10.0, 20, 40, 90], [60, 10, 90, 90]])
+    tracker, boxes = small(name), torch.tensor([[10.0, 20, 40, 90], [60, 10, 90, 90]])
     if name != "tracktor":
-        for parameter in follower.parameters():  # some start at 0
+        for parameter in tracker.parameters():  # some start at 0
             torch.nn.init.normal_(parameter, std=0.1)
-    trackers.save(tmp_path / "a.safetensors", follower, profile="smoke", validation=0.25)
+    trackers.save(tmp_path / "a.safetensors", tracker, profile="smoke", validation=0.25)
     back = trackers.load(tmp_path / "a.safetensors")
-    assert type(back) is type(follower) and not back.training
+    assert type(back) is type(tracker) and not back.training
     image = torch.rand(3, 96, 128)
     with torch.no_grad():
-        a, b = (f.follow(f.see(image), boxes, f.remember(f.see(image), boxes)) for f in (follower, back))
+        a, b = (
+            f.propagate(f.encode(image), boxes, f.init_memory(f.encode(image), boxes))
+            for f in (tracker, back)
+        )
     assert torch.equal(a.boxes, b.boxes) and torch.equal(a.scores, b.scores)
     assert (a.appearance is None) == (b.appearance is None) == (name != "tracktor")
     assert trackers.notes(tmp_path / "a.safetensors") == {"profile": "smoke", "validation": 0.25}
@@ -137,7 +140,7 @@ def test_single_object_trackers_take_the_vanilla_detector_of_their_profile(place
     team, told = best.team("goturn")
     assert team.detector.name == "tracktor" and f"detections judged by {judge}" in told
     team, _ = best.team("tracktor")
-    assert team.detector is team.follower
+    assert team.detector is team.tracker
 
 
 def test_broken_weights_among_those_here_are_named(place, capsys):

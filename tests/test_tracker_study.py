@@ -113,12 +113,12 @@ def test_what_is_there_is_not_made_again(tiny, request):
     again = study.train("smoke", HEAD)
     assert again.weights == first.weights and len(again.history) == 3
     assert again.history["validation"].notna().sum() == 1
-    a, b = first.follower.state_dict(), again.follower.state_dict()
+    a, b = first.tracker.state_dict(), again.tracker.state_dict()
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_only_heads_differ_from_where_a_run_started(tiny):
-    before, after = (study.train("smoke", run).follower for run in (VANILLA, HEAD))
+    before, after = (study.train("smoke", run).tracker for run in (VANILLA, HEAD))
     assert before.reid is None and after.reid is not None
     old, new = before.state_dict(), after.state_dict()
     changed = {name for name in old if not torch.equal(old[name], new[name])}
@@ -138,13 +138,13 @@ def test_an_external_reid_takes_the_weights_of_the_run_without(tiny, request):
 @pytest.mark.parametrize("tracker", ["goturn", "siamrpn"])
 def test_single_object_trackers_take_the_vanilla_detectors_judgement(tiny, tracker):
     run = TrackerRun(tracker, "vanilla")
-    team = study.team("smoke", run, study.train("smoke", run).follower)
-    judge = study.train("smoke", VANILLA).follower
-    assert team.follower.name == tracker and team.detector.name == "tracktor" and team.embed is None
+    team = study.team("smoke", run, study.train("smoke", run).tracker)
+    judge = study.train("smoke", VANILLA).tracker
+    assert team.tracker.name == tracker and team.detector.name == "tracktor" and team.embed is None
     theirs, ours = team.detector.state_dict(), judge.state_dict()
     assert all(torch.equal(theirs[name], ours[name]) for name in ours)
     alone = study.team("smoke", VANILLA, judge)
-    assert alone.detector is alone.follower
+    assert alone.detector is alone.tracker
 
 
 def test_validation_is_of_the_third_quarters(tiny, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""The loss of a clip, worked by hand and through a follower that only knows how to shift boxes."""
+"""The loss of a clip, worked by hand and through a tracker that only knows how to shift boxes."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from deepmot_lib import matchers
 from deepmot_lib.data import mot, synthetic
 from deepmot_lib.distance import appearance_distance, box_distance
 from deepmot_lib.loss import DeepMOTLoss
-from deepmot_lib.trackers.tracker import Followed, Follower
+from deepmot_lib.trackers.tracker import Propagation, Tracker
 from deepmot_lib.training import clips as training
 from deepmot_lib.training.perturbation import perturb
 
@@ -16,7 +16,7 @@ SIZE = (120, 160)
 BOXES = torch.tensor([[10.0, 20, 40, 100], [70, 20, 100, 100], [120, 30, 145, 95]])
 
 
-class Shifter(Follower):
+class Shifter(Tracker):
     """Moves every box by the same learnt shares of its size; its embedding is the place that it looks at."""
 
     name = "shifter"
@@ -27,24 +27,24 @@ class Shifter(Follower):
         self.project = nn.Linear(4, 3) if looks else None
         self.seen = 0
 
-    def see(self, image):
+    def encode(self, image):
         self.seen += 1
         return image
 
-    def remember(self, seen, boxes):
+    def init_memory(self, seen, boxes):
         return boxes.new_zeros(len(boxes), 0) if self.project is None else self.project(boxes / 100)
 
-    def follow(self, seen, boxes, memory):
+    def propagate(self, seen, boxes, memory):
         size = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
         looks = None if self.project is None else self.project(boxes / 100)
-        return Followed(boxes + self.shift * size, torch.ones(len(boxes)), looks)
+        return Propagation(boxes + self.shift * size, torch.ones(len(boxes)), looks)
 
 
-def clip(*frames: tuple[torch.Tensor, list[int]]) -> list[training.Labelled]:
-    return [training.Labelled(torch.zeros(3, *SIZE), boxes, ids) for boxes, ids in frames]
+def clip(*frames: tuple[torch.Tensor, list[int]]) -> list[training.LabeledFrame]:
+    return [training.LabeledFrame(torch.zeros(3, *SIZE), boxes, ids) for boxes, ids in frames]
 
 
-def steady(length: int = 2, move: float = 0.0) -> list[training.Labelled]:
+def steady(length: int = 2, move: float = 0.0) -> list[training.LabeledFrame]:
     """Three people who all walk to the right."""
     step = torch.tensor([move, 0, move, 0])
     return clip(*((BOXES + k * step, [1, 2, 3]) for k in range(length)))
@@ -55,9 +55,9 @@ def seeded() -> torch.Generator:
 
 
 def test_the_loss_is_that_of_the_perturbed_boxes():
-    frames, follower, loss = steady(move=6.0), Shifter(), DeepMOTLoss(scale=10.0)
+    frames, tracker, loss = steady(move=6.0), Shifter(), DeepMOTLoss(scale=10.0)
     matcher = matchers.load("min_sum")
-    found = training.clip_loss(follower, frames, "dMOTA+dMOTP", matcher, loss, seeded())
+    found = training.clip_loss(tracker, frames, "dMOTA+dMOTP", matcher, loss, seeded())
     distance = box_distance(perturb(BOXES, seeded()), frames[1].boxes, SIZE)
     other = DeepMOTLoss(scale=10.0)
     other(1 - torch.eye(3), torch.eye(3), [1, 2, 3], [1, 2, 3])
@@ -91,22 +91,22 @@ def test_a_track_that_had_another_object_before_counts_as_a_switch_only_where_bo
 def test_every_objective_teaches_the_way_that_people_walk(objective):
     """Only boxes of the right shift match best, whichever measure asks."""
     torch.manual_seed(0)
-    follower, loss = Shifter(), DeepMOTLoss(scale=10.0)
+    tracker, loss = Shifter(), DeepMOTLoss(scale=10.0)
     matcher = matchers.create("sinkhorn", eps_end=0.05, rounds=30)
-    optimizer, generator = torch.optim.Adam(follower.parameters(), 0.02), torch.Generator().manual_seed(0)
+    optimizer, generator = torch.optim.Adam(tracker.parameters(), 0.02), torch.Generator().manual_seed(0)
     for _ in range(120):
         optimizer.zero_grad()
-        training.clip_loss(follower, steady(move=12.0), objective, matcher, loss, generator).backward()
+        training.clip_loss(tracker, steady(move=12.0), objective, matcher, loss, generator).backward()
         optimizer.step()
     wanted = 12 / 30  # of the width, of both edges
-    assert follower.shift[[0, 2]].mean().item() == pytest.approx(wanted, abs=0.15)
-    assert follower.shift[[1, 3]].abs().max() < 0.2
+    assert tracker.shift[[0, 2]].mean().item() == pytest.approx(wanted, abs=0.15)
+    assert tracker.shift[[1, 3]].abs().max() < 0.2
 
 
 def test_smooth_l1_asks_where_the_own_object_went_and_not_the_nearest():
     frames = clip((BOXES, [1, 2, 3]), (BOXES[[1, 0]], [1, 2]))
-    follower = Shifter()
-    found = training.clip_loss(follower, frames, "smooth_l1", None, DeepMOTLoss(), seeded())
+    tracker = Shifter()
+    found = training.clip_loss(tracker, frames, "smooth_l1", None, DeepMOTLoss(), seeded())
     start = perturb(BOXES, seeded())[:2]
     size = (BOXES[:2, 2:] - BOXES[:2, :2]).repeat(1, 2)
     error = ((start - BOXES[[1, 0]]) / size).abs()
@@ -116,7 +116,7 @@ def test_smooth_l1_asks_where_the_own_object_went_and_not_the_nearest():
 
 def test_embeddings_enter_the_distance_or_count_switches_for_themselves():
     torch.manual_seed(1)
-    follower, matcher = Shifter(looks=True), matchers.create("sinkhorn", eps_end=0.1, rounds=20)
+    tracker, matcher = Shifter(looks=True), matchers.create("sinkhorn", eps_end=0.1, rounds=20)
     asked = []
 
     def spy(distance):
@@ -126,23 +126,23 @@ def test_embeddings_enter_the_distance_or_count_switches_for_themselves():
     loss = DeepMOTLoss(scale=10.0)
     with torch.no_grad():
         starts = perturb(BOXES, seeded())
-        looks = appearance_distance(follower.project(starts / 100), follower.project(BOXES / 100))
+        looks = appearance_distance(tracker.project(starts / 100), tracker.project(BOXES / 100))
         place = box_distance(starts, BOXES, SIZE)
-    training.clip_loss(follower, steady(), "dMOTA", spy, loss, seeded(), reid="distance").backward()
+    training.clip_loss(tracker, steady(), "dMOTA", spy, loss, seeded(), reid="distance").backward()
     torch.testing.assert_close(asked.pop(), (place + looks) / 2)
-    assert follower.project.weight.grad.abs().sum() > 0, "the head learns through D"
-    follower.zero_grad()
-    training.clip_loss(follower, steady(), "dMOTA", spy, loss, seeded(), reid="separate").backward()
+    assert tracker.project.weight.grad.abs().sum() > 0, "the head learns through D"
+    tracker.zero_grad()
+    training.clip_loss(tracker, steady(), "dMOTA", spy, loss, seeded(), reid="separate").backward()
     torch.testing.assert_close(torch.stack(asked), torch.stack([place, looks]))
-    assert follower.project.weight.grad.abs().sum() > 0
+    assert tracker.project.weight.grad.abs().sum() > 0
 
 
 def test_a_tracks_embedding_is_the_mean_of_those_so_far():
-    follower = Shifter(looks=True)
+    tracker = Shifter(looks=True)
     asked = []
     clip_of_three = steady(3)
     training.clip_loss(
-        follower,
+        tracker,
         clip_of_three,
         "dMOTA",
         lambda distance: asked.append(distance[0].detach()) or matchers.load("sinkhorn")(distance),
@@ -153,15 +153,15 @@ def test_a_tracks_embedding_is_the_mean_of_those_so_far():
     generator = seeded()
     first, second = perturb(BOXES, generator), perturb(BOXES, generator)
     with torch.no_grad():
-        mean = (follower.project(first / 100) + follower.project(first / 100)) / 2
-        looks = appearance_distance(mean, follower.project(BOXES / 100))
+        mean = (tracker.project(first / 100) + tracker.project(first / 100)) / 2
+        looks = appearance_distance(mean, tracker.project(BOXES / 100))
     torch.testing.assert_close(asked[1], (box_distance(second, BOXES, SIZE) + looks) / 2)
 
 
 def test_a_frame_is_seen_once():
-    follower = Shifter()
-    training.clip_loss(follower, steady(4), "dMOTP", matchers.load("sinkhorn"), DeepMOTLoss())
-    assert follower.seen == 4
+    tracker = Shifter()
+    training.clip_loss(tracker, steady(4), "dMOTP", matchers.load("sinkhorn"), DeepMOTLoss())
+    assert tracker.seen == 4
 
 
 def test_what_does_not_fit_is_named():
@@ -203,25 +203,25 @@ def test_frames_without_people_are_in_no_clip():
 def test_boxes_outside_of_the_image_and_people_who_leave_have_a_gradient(objective):
     outside = torch.tensor([[-90.0, -80, -50, -20], [150, 100, 250, 190], [400, 400, 430, 480]])
     frames = clip((outside, [1, 2, 3]), (torch.cat([BOXES[:1], outside[1:2]]), [7, 2]))
-    follower, loss = Shifter(), DeepMOTLoss(scale=10.0)
-    training.clip_loss(follower, frames, objective, matchers.load("min_sum"), loss, seeded()).backward()
-    assert follower.shift.grad.isfinite().all() and follower.shift.grad.abs().sum() > 0
+    tracker, loss = Shifter(), DeepMOTLoss(scale=10.0)
+    training.clip_loss(tracker, frames, objective, matchers.load("min_sum"), loss, seeded()).backward()
+    assert tracker.shift.grad.isfinite().all() and tracker.shift.grad.abs().sum() > 0
 
 
 def test_nobody_who_stays_is_nothing_to_learn_by_smooth_l1():
-    follower = Shifter()
+    tracker = Shifter()
     frames = clip((BOXES, [1, 2, 3]), (BOXES, [4, 5, 6]))
-    found = training.clip_loss(follower, frames, "smooth_l1", None, DeepMOTLoss(), seeded())
+    found = training.clip_loss(tracker, frames, "smooth_l1", None, DeepMOTLoss(), seeded())
     found.backward()
-    assert found.item() == 0 and follower.shift.grad.abs().sum() == 0
+    assert found.item() == 0 and tracker.shift.grad.abs().sum() == 0
 
 
 def test_more_than_three_hundred_people_in_a_frame():
     boxes = torch.tensor([(x, y, x + 7.0, y + 9.0) for x in range(0, 160, 8) for y in range(0, 119, 7)])
     ids = list(range(len(boxes)))
     frames = clip((boxes, ids), (boxes + torch.tensor([1.0, 0, 1, 0]), ids))
-    follower, loss = Shifter(), DeepMOTLoss(scale=10.0)
-    found = training.clip_loss(follower, frames, "dMOTA+dMOTP", matchers.load("min_sum"), loss, seeded())
+    tracker, loss = Shifter(), DeepMOTLoss(scale=10.0)
+    found = training.clip_loss(tracker, frames, "dMOTA+dMOTP", matchers.load("min_sum"), loss, seeded())
     found.backward()
     assert len(ids) == 340 and found.isfinite()
-    assert follower.shift.grad.isfinite().all() and follower.shift.grad.abs().sum() > 0
+    assert tracker.shift.grad.isfinite().all() and tracker.shift.grad.abs().sum() > 0

@@ -1,4 +1,4 @@
-"""Running a follower over a sequence: a follower that stands still is enough to see the plumbing."""
+"""Running a tracker over a sequence: a tracker that stands still is enough to see the plumbing."""
 
 import dataclasses
 import weakref
@@ -14,12 +14,12 @@ from deepmot_lib.data import mot
 from deepmot_lib.evaluation.metrics import evaluate_sequence
 from deepmot_lib.trackers import tracking
 from deepmot_lib.trackers.management import MOT_BY_SOT, TRACKTOR, Rules
-from deepmot_lib.trackers.tracker import Followed, Follower
+from deepmot_lib.trackers.tracker import Propagation, Tracker
 
 STILL = dataclasses.replace(TRACKTOR, camera_motion=False)
 
 
-class Still(Follower):
+class Still(Tracker):
     """Finds every track where it was, surely; remembers a counter of the frames it has seen."""
 
     name = "still"
@@ -29,18 +29,18 @@ class Still(Follower):
         self.score, self.step = nn.Parameter(torch.tensor(score)), step
         self.frames, self.memories = 0, []
 
-    def see(self, image):
+    def encode(self, image):
         assert image.shape[0] == 3 and image.dtype == torch.float32 and 0 <= image.min() <= image.max() <= 1
         self.frames += 1
         return self.frames
 
-    def remember(self, seen, boxes):
+    def init_memory(self, seen, boxes):
         return torch.full((len(boxes), 1), float(seen))
 
-    def follow(self, seen, boxes, memory):
+    def propagate(self, seen, boxes, memory):
         self.memories.append(memory.flatten().tolist())
         shift = torch.tensor([self.step, 0.0, self.step, 0.0])
-        return Followed(boxes + shift, self.score.expand(len(boxes)), torch.ones(len(boxes), 1))
+        return Propagation(boxes + shift, self.score.expand(len(boxes)), torch.ones(len(boxes), 1))
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def sequence(tmp_path):
     return mot.Sequence.open(folder)
 
 
-def run(sequence, follower=None, rules=STILL, **options):
-    return tracking.track(follower or Still(step=2.0), sequence, rules, progress=False, **options)
+def run(sequence, tracker=None, rules=STILL, **options):
+    return tracking.track(tracker or Still(step=2.0), sequence, rules, progress=False, **options)
 
 
 def test_the_result_is_a_table_that_can_be_written_and_evaluated(sequence, tmp_path):
@@ -82,17 +82,17 @@ def test_a_follower_that_is_right_scores_full_marks(sequence):
 
 
 def test_the_memory_is_of_the_frame_before_where_the_track_was_seen(sequence):
-    follower = Still(step=2.0)
-    run(sequence, follower)
-    assert follower.memories[:4] == [[], [1.0], [2.0], [3.0, 3.0]]
+    tracker = Still(step=2.0)
+    run(sequence, tracker)
+    assert tracker.memories[:4] == [[], [1.0], [2.0], [3.0, 3.0]]
 
 
 def test_an_invisible_track_keeps_the_memory_of_when_it_was_seen(sequence):
     mot.write_results(sequence.path / "det" / "det.txt", sequence.detections().query("frame < 4 and x1 < 40"))
-    follower = Still(step=2.0)
-    result = run(sequence, follower, MOT_BY_SOT)
+    tracker = Still(step=2.0)
+    result = run(sequence, tracker, MOT_BY_SOT)
     assert result["frame"].tolist() == [3]  # born of three frames, not verified after
-    assert follower.memories == [[], [], [], [3.0], [3.0], [3.0]]
+    assert tracker.memories == [[], [], [], [3.0], [3.0], [3.0]]
 
 
 def test_a_detector_scores_the_detections_and_moves_them_if_the_rules_say_so(sequence):
@@ -203,11 +203,11 @@ def test_no_more_than_two_pictures_are_held_however_long_the_sequence(sequence):
     alive = weakref.WeakSet()
 
     class Watching(Still):
-        def see(self, image):
+        def encode(self, image):
             alive.add(image)
             return image
 
-        def remember(self, seen, boxes):
+        def init_memory(self, seen, boxes):
             return torch.zeros(len(boxes), 0)
 
     held = [len(alive) for _ in tracking.stream(Watching(), sequence, TRACKTOR, progress=False)]
@@ -215,6 +215,6 @@ def test_no_more_than_two_pictures_are_held_however_long_the_sequence(sequence):
 
 
 def test_the_networks_are_put_into_evaluation_mode_and_no_gradient_is_kept(sequence):
-    follower = Still().train()
-    for _, tracks in tracking.stream(follower, sequence, STILL, progress=False):
-        assert not follower.training and not any(track.box.requires_grad for track in tracks)
+    tracker = Still().train()
+    for _, tracks in tracking.stream(tracker, sequence, STILL, progress=False):
+        assert not tracker.training and not any(track.box.requires_grad for track in tracks)

@@ -30,9 +30,9 @@ def image():
 
 
 def test_tracks_are_regressed_and_scored_as_torchvision_does_it(tracktor, image):
-    seen = tracktor.see(image)
+    seen = tracktor.encode(image)
     assert seen.size == (96, 128) and seen.image_size == (120, 160)
-    found = tracktor.follow(seen, BOXES)
+    found = tracktor.propagate(seen, BOXES)
     roi = tracktor.detector.roi_heads
     limits = roi.score_thresh, roi.nms_thresh
     try:
@@ -53,33 +53,33 @@ def test_without_regression_boxes_come_out_where_they_went_in(image):
     still = Tracktor("tiny", side=77)
     torch.nn.init.zeros_(still.detector.roi_heads.box_predictor.bbox_pred.weight)
     torch.nn.init.zeros_(still.detector.roi_heads.box_predictor.bbox_pred.bias)
-    found = still.follow(still.see(image), BOXES)
+    found = still.propagate(still.encode(image), BOXES)
     assert torch.allclose(found.boxes, BOXES, atol=1e-3) and found.appearance is None
 
 
 def test_all_tracks_at_once_are_as_one_by_one(tracktor, image):
-    seen = tracktor.see(image)
-    together = tracktor.follow(seen, BOXES)
-    alone = [tracktor.follow(seen, box[None]) for box in BOXES]
+    seen = tracktor.encode(image)
+    together = tracktor.propagate(seen, BOXES)
+    alone = [tracktor.propagate(seen, box[None]) for box in BOXES]
     for part in range(3):
         assert torch.allclose(together[part], torch.cat([found[part] for found in alone]), atol=1e-4)
 
 
 def test_no_tracks_are_no_problem(tracktor, image):
-    seen = tracktor.see(image)
-    found = tracktor.follow(seen, BOXES[:0], tracktor.remember(seen, BOXES[:0]))
+    seen = tracktor.encode(image)
+    found = tracktor.propagate(seen, BOXES[:0], tracktor.init_memory(seen, BOXES[:0]))
     assert [tuple(part.shape) for part in found] == [(0, 4), (0,), (0, 128)]
 
 
 def test_what_it_remembers_is_the_appearance(tracktor, image):
-    seen = tracktor.see(image)
-    assert torch.allclose(tracktor.remember(seen, BOXES), tracktor.follow(seen, BOXES).appearance)
-    assert Tracktor("tiny", side=96).remember(seen, BOXES).shape == (3, 0)
+    seen = tracktor.encode(image)
+    assert torch.allclose(tracktor.init_memory(seen, BOXES), tracktor.propagate(seen, BOXES).appearance)
+    assert Tracktor("tiny", side=96).init_memory(seen, BOXES).shape == (3, 0)
 
 
 def test_boxes_outside_of_the_image_have_an_answer_and_a_gradient(tracktor, image):
     outside = torch.tensor([[-300.0, -300, -200, -200], [150, 100, 400, 500], [20, 20, 20, 20]])
-    found = tracktor.follow(tracktor.see(image), outside)
+    found = tracktor.propagate(tracktor.encode(image), outside)
     assert all(part.isfinite().all() for part in found)
     tracktor.zero_grad()
     found.boxes.sum().backward()
@@ -88,7 +88,7 @@ def test_boxes_outside_of_the_image_have_an_answer_and_a_gradient(tracktor, imag
 
 def test_the_gradient_reaches_heads_and_backbone(tracktor, image):
     tracktor.zero_grad()
-    found = tracktor.follow(tracktor.see(image), BOXES)
+    found = tracktor.propagate(tracktor.encode(image), BOXES)
     (found.boxes.sum() + found.scores.sum() + found.appearance.square().sum()).backward()
     reached = {
         name for name, p in tracktor.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0
@@ -110,11 +110,11 @@ def test_a_step_on_the_heads_alone_moves_tracks_to_where_they_should_be(image):
     tracktor = Tracktor("tiny", side=96)
     optimizer = torch.optim.Adam(tracktor.trained(), lr=1e-3)
     with torch.no_grad():
-        seen = tracktor.see(image)
+        seen = tracktor.encode(image)
     target = BOXES + torch.tensor([3.0, -2, 4, -1])
     errors = []
     for _ in range(40):
-        error = (tracktor.follow(seen, BOXES).boxes - target).abs().mean()
+        error = (tracktor.propagate(seen, BOXES).boxes - target).abs().mean()
         optimizer.zero_grad()
         error.backward()
         optimizer.step()
@@ -125,7 +125,7 @@ def test_a_step_on_the_heads_alone_moves_tracks_to_where_they_should_be(image):
 def test_the_same_options_make_the_same_network(tracktor, image):
     again = Tracktor(**tracktor.options, pretrained=False).eval()
     again.load_state_dict(tracktor.state_dict())
-    a, b = (t.follow(t.see(image), BOXES) for t in (tracktor, again))
+    a, b = (t.propagate(t.encode(image), BOXES) for t in (tracktor, again))
     assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 

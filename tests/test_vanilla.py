@@ -24,18 +24,18 @@ def network():
 
 
 def test_the_training_frames_are_the_first_half_with_the_visible_people(sequence):
-    found = vanilla.labelled([sequence], "train", min_visibility=0.5)
+    found = vanilla.labeled_frames([sequence], "train", min_visibility=0.5)
     assert [item.frame for item in found] == [1, 2, 3, 4, 5, 6]
     rows = mot.pedestrians(sequence.gt())
     for item in found:
         expected = rows[(rows["frame"] == item.frame) & (rows["visibility"] >= 0.5)]
         assert len(item.boxes) == len(expected)
         assert (item.boxes >= 0).all() and item.boxes[:, 2].max() <= 160 and item.boxes[:, 3].max() <= 120
-    assert [item.frame for item in vanilla.labelled([sequence], "test")] == [10, 11, 12]
+    assert [item.frame for item in vanilla.labeled_frames([sequence], "test")] == [10, 11, 12]
 
 
 def test_a_mirrored_box_is_around_the_mirrored_person(sequence):
-    item = vanilla.labelled([sequence])[0]
+    item = vanilla.labeled_frames([sequence])[0]
     image, target = vanilla._example(item, False, "cpu")
     flipped, mirrored = vanilla._example(item, True, "cpu")
     for box, other in zip(
@@ -68,12 +68,14 @@ def test_training_on_one_frame_finds_its_people(tmp_path):
     vanilla.train(
         tracktor, [sequence], DetectorSchedule(150, images=1, learning_rate=3e-3), tmp_path / "a.pt"
     )
-    item = vanilla.labelled([sequence])[0]
+    item = vanilla.labeled_frames([sequence])[0]
     image = vanilla._example(item, False, "cpu")[0]
     with torch.no_grad():
         # Where people were a frame ago, and where nobody is.
         shifted = item.boxes + torch.tensor([4.0, 3, 4, 3])
-        found = tracktor.follow(tracktor.see(image), torch.cat([shifted, torch.tensor([[32.0, 0, 50, 18]])]))
+        found = tracktor.propagate(
+            tracktor.encode(image), torch.cat([shifted, torch.tensor([[32.0, 0, 50, 18]])])
+        )
     overlap = box_iou(found.boxes[:3], item.boxes).diagonal()
     assert (overlap > box_iou(shifted, item.boxes).diagonal() + 0.05).all()
     assert (found.scores[:3] > 0.5).all() and found.scores[3] < 0.5
@@ -109,7 +111,7 @@ def test_a_sequence_in_which_nobody_is_visible_is_refused(sequence, tmp_path):
 
 
 def test_a_frame_without_people_can_be_learned_from(sequence):
-    empty = vanilla.Labelled(sequence, 1, torch.empty(0, 4))
+    empty = vanilla.LabeledFrame(sequence, 1, torch.empty(0, 4))
     image, target = vanilla._example(empty, True, "cpu")
     losses = network().train().detector([image], [target])
     assert all(loss.isfinite() for loss in losses.values())

@@ -116,21 +116,21 @@ def _tracks(profile: str, run: TrackerRun, judge: list[mot.Sequence], device: st
 
 def fresh(profile: str, run: TrackerRun, device: str = "cpu") -> study.Team:
     """Who tracks in a run, loaded anew: no kept features, which would take most of the work off the clock."""
-    follower = load(study.train(profile, run, device).weights, device)
-    if isinstance(follower, Tracktor):
-        detector = follower
+    tracker = load(study.train(profile, run, device).weights, device)
+    if isinstance(tracker, Tracktor):
+        detector = tracker
     else:
         detector = load(study.train(profile, TrackerRun("tracktor", "vanilla"), device).weights, device)
     embed = study.embedder(profile, device) if run.reid == "external" else None
-    return study.Team(follower, detector, embed)
+    return study.Team(tracker, detector, embed)
 
 
 def frames_per_second(members: study.Team, sequence: mot.Sequence) -> float:
     """How many frames a second a team tracks, images read from disk and seen by the network, over the first
     40 frames of the last quarter (or all of it); a frame before the clock starts warms up."""
     frames = mot.split(sequence)["test"][:_TIMED_FRAMES]
-    rules = data.rules(members.follower.name)
-    arguments = (members.follower, sequence, rules, members.detector, members.embed)
+    rules = data.rules(members.tracker.name)
+    arguments = (members.tracker, sequence, rules, members.detector, members.embed)
     tracking.track(*arguments, frames[:1], progress=False)
     start = time.perf_counter()
     tracking.track(*arguments, frames, progress=False)
@@ -198,9 +198,9 @@ def archive(profile: str, method: str, test_root: Path, folder: Path, device: st
     results = folder / method
     for sequence in (one for part in roots for one in mot.find_sequences(part)):
         tracks = tracking.track(
-            members.follower,
+            members.tracker,
             sequence,
-            data.rules(members.follower.name),
+            data.rules(members.tracker.name),
             members.detector,
             members.embed,
             progress=False,

@@ -30,15 +30,15 @@ def team(tracker: str, weights: str | Path | None = None) -> tuple[Team, str]:
             f"no weights of {tracker} here yet: run notebooks/07_tracker_training.ipynb with "
             f'tracker = "{tracker}" (or make reproduce), or name a file with --weights'
         )
-    follower = load(file, device)
-    if follower.name != tracker:
-        raise ValueError(f"{file}: these are weights of {follower.name}, not of {tracker}")
-    if isinstance(follower, Tracktor):
-        return Team(follower, follower), f"{tracker}, weights {file}"
+    network = load(file, device)
+    if network.name != tracker:
+        raise ValueError(f"{file}: these are weights of {network.name}, not of {tracker}")
+    if isinstance(network, Tracktor):
+        return Team(network, network), f"{tracker}, weights {file}"
     judge = _vanilla_tracktor(notes(file).get("profile"))
     if judge is None:
-        return Team(follower, None), f"{tracker}, weights {file}; public detections are taken as they are"
-    return Team(follower, load(judge, device)), f"{tracker}, weights {file}; detections judged by {judge}"
+        return Team(network, None), f"{tracker}, weights {file}; public detections are taken as they are"
+    return Team(network, load(judge, device)), f"{tracker}, weights {file}; detections judged by {judge}"
 
 
 def find(tracker: str) -> Path | None:

@@ -15,7 +15,7 @@ import torch
 
 from .. import evaluation, matchers
 from ..data import mot
-from ..trackers import Follower, create, load, reid, save, tracking
+from ..trackers import Tracker, create, load, reid, save, tracking
 from ..trackers.tracktor import Tracktor
 from ..training import deepmot as finetuning
 from ..training import detector as vanilla
@@ -30,16 +30,16 @@ class Trained(NamedTuple):
     """A trained tracker in evaluation mode, its history (of ``fitting.Fit.run``) and the file of its
     weights."""
 
-    follower: Follower
+    tracker: Tracker
     history: pd.DataFrame
     weights: Path
 
 
 class Team(NamedTuple):
-    """All that tracks together: the follower, and, if there are such, the detector that judges public
+    """All that tracks together: the tracker, and, if there are such, the detector that judges public
     detections and the network of the external ReID."""
 
-    follower: Follower
+    tracker: Tracker
     detector: Tracktor | None
     embed: reid.Embedder | None = None
 
@@ -72,51 +72,51 @@ def train(profile: str, run: TrackerRun, device: str = "cpu") -> Trained:
     place.mkdir(parents=True, exist_ok=True)
     weights, history = place / "weights.safetensors", place / "history.csv"
     if weights.is_file() and history.is_file():
-        follower = load(weights, device)
-        _keep_features(profile, follower)
-        return Trained(follower, pd.read_csv(history), weights)
+        tracker = load(weights, device)
+        _keep_features(profile, tracker)
+        return Trained(tracker, pd.read_csv(history), weights)
     teach = _pretrain if run.loss == "vanilla" else _finetune
-    follower, learnt = teach(profile, run, place / "checkpoint.pt", device)
+    tracker, learnt = teach(profile, run, place / "checkpoint.pt", device)
     learnt.to_csv(history, index=False)
-    save(weights, follower, profile=profile, run=run._asdict(), validation=_best(learnt))
-    return Trained(follower.eval(), learnt, weights)
+    save(weights, tracker, profile=profile, run=run._asdict(), validation=_best(learnt))
+    return Trained(tracker.eval(), learnt, weights)
 
 
 def _best(history: pd.DataFrame) -> float | None:
     return float(history["validation"].max()) if "validation" in history else None
 
 
-def _pretrain(profile: str, run: TrackerRun, checkpoint: Path, device: str) -> tuple[Follower, pd.DataFrame]:
+def _pretrain(profile: str, run: TrackerRun, checkpoint: Path, device: str) -> tuple[Tracker, pd.DataFrame]:
     settings = profiles.get(profile).trackers
     torch.manual_seed(run.seed)
-    follower = create(run.tracker, **settings.options[run.tracker])
+    tracker = create(run.tracker, **settings.options[run.tracker])
     learn = data.for_profile(profile).learn
-    if isinstance(follower, Tracktor):
-        history = vanilla.train(follower, learn, settings.detector, checkpoint, run.seed, device)
+    if isinstance(tracker, Tracktor):
+        history = vanilla.train(tracker, learn, settings.detector, checkpoint, run.seed, device)
     else:
-        history = pretraining.pretrain(follower, learn, settings.pairs, checkpoint, run.seed, device)
-    _keep_features(profile, follower)
-    return follower, history
+        history = pretraining.pretrain(tracker, learn, settings.pairs, checkpoint, run.seed, device)
+    _keep_features(profile, tracker)
+    return tracker, history
 
 
-def _finetune(profile: str, run: TrackerRun, checkpoint: Path, device: str) -> tuple[Follower, pd.DataFrame]:
+def _finetune(profile: str, run: TrackerRun, checkpoint: Path, device: str) -> tuple[Tracker, pd.DataFrame]:
     settings, found = profiles.get(profile).trackers, data.for_profile(profile)
-    start = train(profile, TrackerRun(run.tracker, "vanilla"), device).follower
-    follower = start
+    start = train(profile, TrackerRun(run.tracker, "vanilla"), device).tracker
+    tracker = start
     if run.has_head:
         torch.manual_seed(run.seed)
-        follower = create(run.tracker, **(start.options | {"reid": True, "pretrained": False}))
-        follower.load_state_dict(start.state_dict(), strict=False)  # the head is new
-        follower.to(device)
-        _keep_features(profile, follower)
-    members = team(profile, run._replace(reid="none"), follower, device)
+        tracker = create(run.tracker, **(start.options | {"reid": True, "pretrained": False}))
+        tracker.load_state_dict(start.state_dict(), strict=False)  # the head is new
+        tracker.to(device)
+        _keep_features(profile, tracker)
+    members = team(profile, run._replace(reid="none"), tracker, device)
 
     def validate() -> float:
         counts = data.judged(follow(members, found.judge, "val"), found.judge, "val")
         return evaluation.summarize(counts).loc[evaluation.OVERALL, "MOTA"]
 
     history = finetuning.train(
-        follower,
+        tracker,
         found.learn,
         run.loss,
         None if run.matcher == "none" else matcher(run.matcher, device),
@@ -127,7 +127,7 @@ def _finetune(profile: str, run: TrackerRun, checkpoint: Path, device: str) -> t
         validate,
         device,
     )
-    return follower, history
+    return tracker, history
 
 
 def matcher(name: str, device: str = "cpu") -> matchers.Matcher:
@@ -138,13 +138,13 @@ def matcher(name: str, device: str = "cpu") -> matchers.Matcher:
     return matchers.load(name, device, pairs="eq3")
 
 
-def team(profile: str, run: TrackerRun, follower: Follower, device: str = "cpu") -> Team:
-    """Who tracks beside the follower of a run. Public detections are judged by Tracktor itself, or for the
+def team(profile: str, run: TrackerRun, tracker: Tracker, device: str = "cpu") -> Team:
+    """Who tracks beside the tracker of a run. Public detections are judged by Tracktor itself, or for the
     single-object trackers by the vanilla one (Appendix A.2)."""
-    detector = follower
-    if not isinstance(follower, Tracktor):
-        detector = train(profile, TrackerRun("tracktor", "vanilla"), device).follower
-    return Team(follower, detector, embedder(profile, device) if run.reid == "external" else None)
+    detector = tracker
+    if not isinstance(tracker, Tracktor):
+        detector = train(profile, TrackerRun("tracktor", "vanilla"), device).tracker
+    return Team(tracker, detector, embedder(profile, device) if run.reid == "external" else None)
 
 
 def embedder(profile: str, device: str = "cpu") -> reid.Embedder:
@@ -161,10 +161,10 @@ def embedder(profile: str, device: str = "cpu") -> reid.Embedder:
 
 def follow(members: Team, sequences: Iterable[mot.Sequence], part: str) -> dict[str, pd.DataFrame]:
     """The tracks (``tracking.COLUMNS``) in that part of the sequences, by name."""
-    rules = data.rules(members.follower.name)
+    rules = data.rules(members.tracker.name)
     return {
         sequence.name: tracking.track(
-            members.follower,
+            members.tracker,
             sequence,
             rules,
             members.detector,
@@ -182,7 +182,7 @@ def score(profile: str, run: TrackerRun, trained: Trained, device: str = "cpu") 
     The result files stay in the run's folder; the measures, beside the run's fields, go to its table.
     """
     settings, found = profiles.get(profile).trackers, data.for_profile(profile)
-    results = follow(team(profile, run, trained.follower, device), found.judge, "test")
+    results = follow(team(profile, run, trained.tracker, device), found.judge, "test")
     for name, boxes in results.items():
         mot.write_results(results_folder(profile, run) / f"{name}.txt", boxes)
     measures = evaluation.summarize(data.judged(results, found.judge, "test"))
@@ -227,9 +227,9 @@ def compared(profile: str) -> list[TrackerRun]:
     ]
 
 
-def _keep_features(profile: str, follower: Follower) -> None:
-    if isinstance(follower, Tracktor) and profiles.get(profile).trackers.keep_features:
-        follower.keep_features(profiles.Paths.of(profile).runs / "trackers" / "features")
+def _keep_features(profile: str, tracker: Tracker) -> None:
+    if isinstance(tracker, Tracktor) and profiles.get(profile).trackers.keep_features:
+        tracker.keep_features(profiles.Paths.of(profile).runs / "trackers" / "features")
 
 
 def results(profile: str, run: TrackerRun) -> dict[str, pd.DataFrame]:

@@ -12,32 +12,32 @@ from torch import device as Device
 from ..data.files import atomic
 from .goturn import GOTURN
 from .siamrpn import SiamRPN
-from .tracker import Follower
+from .tracker import Tracker
 from .tracktor import Tracktor
 
-__all__ = ["NAMES", "Follower", "create", "load", "save"]
+__all__ = ["NAMES", "Tracker", "create", "load", "save"]
 
 _CLASSES = {network.name: network for network in (Tracktor, GOTURN, SiamRPN)}
 NAMES = tuple(_CLASSES)
 
 
-def create(name: str, **options) -> Follower:
-    """A new follower of that name; ``options`` go to its class. ValueError names the choices."""
+def create(name: str, **options) -> Tracker:
+    """A new tracker of that name; ``options`` go to its class. ValueError names the choices."""
     if name not in _CLASSES:
         raise ValueError(f"unknown tracker {name!r}: choose one of {', '.join(NAMES)}")
     return _CLASSES[name](**options)
 
 
-def save(path: str | Path, follower: Follower, **notes: object) -> None:
-    """Writes a follower's weights (safetensors) with its name, its options and ``notes`` (plain data)."""
-    about = {"tracker": follower.name, "options": follower.options, "notes": notes}
-    state = {name: value.contiguous() for name, value in follower.state_dict().items()}
+def save(path: str | Path, tracker: Tracker, **notes: object) -> None:
+    """Writes a tracker's weights (safetensors) with its name, its options and ``notes`` (plain data)."""
+    about = {"tracker": tracker.name, "options": tracker.options, "notes": notes}
+    state = {name: value.contiguous() for name, value in tracker.state_dict().items()}
     with atomic(path) as temporary:
         save_file(state, temporary, {"deepmot": json.dumps(about)})
 
 
-def load(path: str | Path, device: str | Device = "cpu") -> Follower:
-    """The follower that ``save`` wrote, in evaluation mode.
+def load(path: str | Path, device: str | Device = "cpu") -> Tracker:
+    """The tracker that ``save`` wrote, in evaluation mode.
 
     FileNotFoundError where there is no such file, ValueError where it is broken or another network's.
     """
@@ -49,11 +49,11 @@ def load(path: str | Path, device: str | Device = "cpu") -> Follower:
         options = about["options"]
         if about["tracker"] == Tracktor.name:
             options = options | {"pretrained": False}
-        follower = create(about["tracker"], **options)
-        follower.load_state_dict(load_file(path))
+        tracker = create(about["tracker"], **options)
+        tracker.load_state_dict(load_file(path))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: broken, or not a tracker's weights ({error})") from None
-    return follower.eval().to(device)
+    return tracker.eval().to(device)
 
 
 def notes(path: str | Path) -> dict:

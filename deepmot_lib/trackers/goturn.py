@@ -7,13 +7,13 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
 
 from .crops import crop, rectangles, to_crop, to_image
-from .tracker import Followed, Follower
+from .tracker import Propagation, Tracker
 
 #: What the fully connected layers count in: a tenth of the crop, so that their outputs are of the order of 1.
 _UNIT = 0.1
 
 
-class GOTURN(Follower):
+class GOTURN(Tracker):
     """Regresses the box inside a search crop from what template and search crop look like side by side.
 
     Both crops show ``context`` times the box's width and height, stretched to ``size`` x ``size`` pixels,
@@ -61,18 +61,18 @@ class GOTURN(Follower):
         nn.init.zeros_(self.regressor[-1].weight)
         nn.init.zeros_(self.regressor[-1].bias)
 
-    def see(self, image: Tensor) -> Tensor:
+    def encode(self, image: Tensor) -> Tensor:
         return image
 
-    def remember(self, seen: Tensor, boxes: Tensor) -> Tensor:
+    def init_memory(self, encoded: Tensor, boxes: Tensor) -> Tensor:
         """The template's features (K, F)."""
-        return self.features(self.template_crops(seen, boxes))
+        return self.features(self.template_crops(encoded, boxes))
 
-    def follow(self, seen: Tensor, boxes: Tensor, memory: Tensor) -> Followed:
-        crops, region = self.search_crops(seen, boxes)
+    def propagate(self, encoded: Tensor, boxes: Tensor, memory: Tensor) -> Propagation:
+        crops, region = self.search_crops(encoded, boxes)
         shift, score = self.regress(memory, crops)
         before = to_crop(boxes.detach(), region)
-        return Followed(to_image(before + shift, region), score.sigmoid())
+        return Propagation(to_image(before + shift, region), score.sigmoid())
 
     def template_crops(self, image: Tensor, boxes: Tensor) -> Tensor:
         """(K, 3, size, size) around the boxes (K, 4)."""

@@ -1,4 +1,4 @@
-"""Track management: which tracks there are, given what a follower and the detector say of a frame (Sec. 5.2,
+"""Track management: which tracks there are, given what a tracker and the detector say of a frame (Sec. 5.2,
 A.2).
 
 Not trained, and free of any network: tensors in, tracks out. The two sets of rules of the paper are
@@ -18,7 +18,7 @@ from torchvision.ops import box_iou, clip_boxes_to_image, nms
 from ..assignment import optimal_assignment
 from ..distance import appearance_distance
 from . import motion
-from .tracker import Followed
+from .tracker import Propagation
 
 _MIN_SIDE = 1.0  # [px] a box of which less is inside the image has left it
 
@@ -33,9 +33,9 @@ class Rules:
     it has come in ``birth_frames`` consecutive frames with an overlap of ``birth_overlap`` from each to the
     next.
 
-    ``death_score``: a track whose own score is below is lost, and is not followed on; ``track_nms``: of two
+    ``death_score``: a track whose own score is below is lost, and is not propagated on; ``track_nms``: of two
     tracks that overlap more the worse is lost. ``verified``: a track without a detection of its own is
-    invisible, though followed on. ``average_overlap``: a track whose detection overlaps it more takes the
+    invisible, though propagated on. ``average_overlap``: a track whose detection overlaps it more takes the
     mean of both boxes. Lost and invisible tracks end after ``patience`` frames; until then a newborn revives
     one whose appearance is within ``revival_distance`` (``distance.appearance_distance``, in [0, 1]) and
     whose centre is within ``revival_reach`` of its heights. An appearance is the mean of the last
@@ -84,7 +84,7 @@ class Track:
     """One person's track: ``box`` (4,), its ``score``, and for how many frames it has been ``missed``.
 
     ``past`` are its last boxes where the camera would see them now, ``looks`` its last embeddings (``look``
-    is the newest). ``memory`` is the follower's, and only kept here.
+    is the newest). ``memory`` is the tracker's, and only kept here.
     """
 
     id: int
@@ -118,7 +118,7 @@ class Track:
 class Tracks:
     """The tracks of one sequence. ``image_size`` is (height, width) in pixels.
 
-    ``live`` are followed into the next frame, in the order of ``boxes``; ``lost`` wait to be revived. Every
+    ``live`` are propagated into the next frame, in the order of ``boxes``; ``lost`` wait to be revived. Every
     tensor here is on the CPU, but ``Track.memory``.
     """
 
@@ -155,19 +155,19 @@ class Tracks:
             track.coast()
 
     @torch.no_grad()
-    def step(self, followed: Followed, detected: Followed) -> list[Track]:
+    def step(self, propagated: Propagation, detected: Propagation) -> list[Track]:
         """Takes in one frame; returns the tracks to output.
 
-        ``followed``: what the follower says of the K live tracks, in their order; ``detected``: the frame's
-        detections, with an appearance wherever ``followed`` has one. Boxes are clipped to the image.
-        ValueError where ``followed`` is not of K tracks.
+        ``propagated``: what the tracker says of the K live tracks, in their order; ``detected``: the frame's
+        detections, with an appearance wherever ``propagated`` has one. Boxes are clipped to the image.
+        ValueError where ``propagated`` is not of K tracks.
         """
-        if len(followed.boxes) != len(self.live):
-            raise ValueError(f"{len(followed.boxes)} boxes were followed, of {len(self.live)} live tracks")
+        if len(propagated.boxes) != len(self.live):
+            raise ValueError(f"{len(propagated.boxes)} boxes were propagated, of {len(self.live)} live tracks")
         detected = self._believed(self._inside(detected)[0])
         for track in self.lost:
             track.missed += 1
-        self._advance(followed)
+        self._advance(propagated)
         newborn = self._ripe(_take(detected, ~self._attribute(detected)))
         self._birth(_take(newborn, ~self._revive(newborn)))
         for track in self.visible:
@@ -180,40 +180,40 @@ class Tracks:
 
     # --- one frame, in this order ---------------------------------------------------------------------------
 
-    def _inside(self, found: Followed) -> tuple[Followed, Tensor]:
+    def _inside(self, found: Propagation) -> tuple[Propagation, Tensor]:
         """What is inside the image, clipped to it, on the CPU; and which (bool) of the boxes these are."""
-        found = Followed(*(None if part is None else part.detach().float().cpu() for part in found))
+        found = Propagation(*(None if part is None else part.detach().float().cpu() for part in found))
         boxes = clip_boxes_to_image(found.boxes, self.image_size)
         inside = (boxes[:, 2:] - boxes[:, :2] >= _MIN_SIDE).all(1)  # not so for NaN
         return _take(found._replace(boxes=boxes), inside), inside
 
-    def _believed(self, detected: Followed) -> Followed:
+    def _believed(self, detected: Propagation) -> Propagation:
         """The detections above the rules' score, without doubles."""
         detected = _take(detected, detected.scores >= self.rules.detection_score)
         return _take(detected, nms(detected.boxes, detected.scores, self.rules.detection_nms))
 
-    def _advance(self, followed: Followed) -> None:
-        """Moves the live tracks to where they were followed; some leave the image, some are lost."""
-        followed, inside = self._inside(followed)
+    def _advance(self, propagated: Propagation) -> None:
+        """Moves the live tracks to where they were propagated; some leave the image, some are lost."""
+        propagated, inside = self._inside(propagated)
         tracks = [track for track, stays in zip(self.live, inside.tolist(), strict=True) if stays]
         for index, track in enumerate(tracks):
-            look = None if followed.appearance is None else followed.appearance[index]
-            track.found(followed.boxes[index], float(followed.scores[index]), look)
+            look = None if propagated.appearance is None else propagated.appearance[index]
+            track.found(propagated.boxes[index], float(propagated.scores[index]), look)
         sure = torch.ones(len(tracks), dtype=torch.bool)
         if self.rules.death_score is not None:
-            sure = followed.scores >= self.rules.death_score
+            sure = propagated.scores >= self.rules.death_score
         index = sure.nonzero().flatten()
         # One that is seen goes before one that was followed blindly.
-        rank = followed.scores[index] - torch.tensor([float(tracks[i].missed > 0) for i in index])
-        alive = set(index[nms(followed.boxes[index], rank, self.rules.track_nms)].tolist())
+        rank = propagated.scores[index] - torch.tensor([float(tracks[i].missed > 0) for i in index])
+        alive = set(index[nms(propagated.boxes[index], rank, self.rules.track_nms)].tolist())
         self.live = [track for i, track in enumerate(tracks) if i in alive]
         for i, track in enumerate(tracks):
             if i not in alive:
                 track.missed += 1
-                track.coast()  # what was followed there is not the person
+                track.coast()  # what was propagated there is not the person
                 self.lost.append(track)
 
-    def _attribute(self, detected: Followed) -> Tensor:
+    def _attribute(self, detected: Propagation) -> Tensor:
         """Gives detections to live tracks; returns which (bool) of them the tracks cover."""
         overlap = box_iou(self.boxes, detected.boxes)
         own = dict(_pairs(1 - overlap, overlap >= self.rules.cover))
@@ -226,7 +226,7 @@ class Tracks:
                 track.missed = 0 if index in own else track.missed + 1
         return (overlap >= self.rules.cover).any(0)
 
-    def _ripe(self, uncovered: Followed) -> Followed:
+    def _ripe(self, uncovered: Propagation) -> Propagation:
         """The uncovered detections that have come often enough to be tracks; the others become candidates."""
         before = _stack([box for box, _ in self._candidates])
         overlap = box_iou(before, uncovered.boxes)
@@ -238,7 +238,7 @@ class Tracks:
         self._candidates = [(uncovered.boxes[i], int(ages[i])) for i in young]
         return _take(uncovered, ripe)
 
-    def _revive(self, newborn: Followed) -> Tensor:
+    def _revive(self, newborn: Propagation) -> Tensor:
         """Gives newborns to the tracks that they look like; returns which (bool) of them are taken."""
         taken = torch.zeros(len(newborn.boxes), dtype=torch.bool)
         unseen = [track for track in self.lost + self.live if track.missed and track.looks]
@@ -259,7 +259,7 @@ class Tracks:
                 self.live.append(track)
         return taken
 
-    def _birth(self, newborn: Followed) -> None:
+    def _birth(self, newborn: Propagation) -> None:
         rules = self.rules
         for index, (box, score) in enumerate(zip(newborn.boxes, newborn.scores.tolist(), strict=True)):
             self._born += 1
@@ -272,9 +272,9 @@ def _stack(boxes: list[Tensor]) -> Tensor:
     return torch.stack(boxes) if boxes else torch.empty(0, 4)
 
 
-def _take(found: Followed, index: Tensor) -> Followed:
+def _take(found: Propagation, index: Tensor) -> Propagation:
     """The chosen ones, by a bool or an integer index."""
-    return Followed(*(None if part is None else part[index] for part in found))
+    return Propagation(*(None if part is None else part[index] for part in found))
 
 
 def _centers(boxes: Tensor) -> Tensor:

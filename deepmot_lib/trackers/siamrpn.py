@@ -8,7 +8,7 @@ from torch.nn.functional import conv2d, cross_entropy, smooth_l1_loss
 
 from ..distance import jaccard_distance
 from .crops import crop, squares, to_crop, to_image
-from .tracker import Followed, Follower
+from .tracker import Propagation, Tracker
 
 _STRIDE = 8  # of the tower: one convolution and two poolings of stride 2
 #: Anchors that overlap the target more than this are it, less than that are not; those between do not learn.
@@ -17,7 +17,7 @@ _BETA = 0.1  # where smooth L1 turns from a square into a line, in anchor sizes
 _BOX_WEIGHT = 5.0  # of the regression in the loss
 
 
-class SiamRPN(Follower):
+class SiamRPN(Tracker):
     """Proposes a box at each anchor of a search crop by correlating it with the template; the best one is it.
 
     A tower of AlexNet's kind without padding maps the template crop (``template`` pixels a side,
@@ -84,16 +84,16 @@ class SiamRPN(Follower):
         hann = torch.outer(hann, hann).flatten().repeat(self.count)
         self.register_buffer("hann", hann, persistent=False)
 
-    def see(self, image: Tensor) -> Tensor:
+    def encode(self, image: Tensor) -> Tensor:
         return image
 
-    def remember(self, seen: Tensor, boxes: Tensor) -> Tensor:
+    def init_memory(self, encoded: Tensor, boxes: Tensor) -> Tensor:
         """The template's features (K, C, h, w)."""
-        return self.features(self.template_crops(seen, boxes))
+        return self.features(self.template_crops(encoded, boxes))
 
-    def follow(self, seen: Tensor, boxes: Tensor, memory: Tensor) -> Followed:
+    def propagate(self, encoded: Tensor, boxes: Tensor, memory: Tensor) -> Propagation:
         boxes = boxes.detach()
-        crops, square = self.search_crops(seen, boxes)
+        crops, square = self.search_crops(encoded, boxes)
         logits, offsets = self.propose(memory, crops)
         scores = logits.softmax(dim=-1)[..., 1]
         found = decode(offsets, self.anchors)
@@ -108,7 +108,7 @@ class SiamRPN(Follower):
         box = found.gather(1, best.unsqueeze(-1).expand(-1, -1, 4)).squeeze(1)
         if not self.training:
             box = _smoothed(box, before, score.detach() * self.smoothing)
-        return Followed(to_image(box, square), score.squeeze(1))
+        return Propagation(to_image(box, square), score.squeeze(1))
 
     def template_crops(self, image: Tensor, boxes: Tensor) -> Tensor:
         """(K, 3, template, template) around the boxes (K, 4)."""

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 
-class Followed(NamedTuple):
+class Propagation(NamedTuple):
     """Where K tracks are in a frame.
 
-    ``boxes`` (K, 4), xyxy in pixels of the original image, differentiable by the follower's parameters;
+    ``boxes`` (K, 4), xyxy in pixels of the original image, differentiable by the tracker's parameters;
     ``scores`` (K,) in [0, 1], how sure it is that a person is there; ``appearance`` (K, C) embeddings,
-    compared by ``distance.appearance_distance``, or None for a follower without a ReID head.
+    compared by ``distance.appearance_distance``, or None for a tracker without a ReID head.
     """
 
     boxes: Tensor
@@ -26,7 +26,7 @@ class Followed(NamedTuple):
     appearance: Tensor | None = None
 
 
-class Follower(nn.Module, ABC):
+class Tracker(nn.Module, ABC):
     """A network that follows boxes. ``image`` is float32 (3, height, width), RGB in [0, 1]."""
 
     #: The name in tables and on the command line: tracktor, goturn, siamrpn.
@@ -39,20 +39,20 @@ class Follower(nn.Module, ABC):
         return self.parameters()
 
     @abstractmethod
-    def see(self, image: Tensor) -> Any:
+    def encode(self, image: Tensor) -> Any:
         """What is computed once a frame, whatever the number of tracks (features, or the image itself)."""
 
     @abstractmethod
-    def remember(self, seen: Any, boxes: Tensor) -> Tensor:
-        """What the follower keeps of (K, 4) boxes of a frame to find them again, (K, ...); K may be 0.
+    def init_memory(self, encoded: Any, boxes: Tensor) -> Tensor:
+        """What the tracker keeps of (K, 4) boxes of a frame to find them again, (K, ...); K may be 0.
 
         A template for the single-object trackers, an appearance embedding (or (K, 0)) for Tracktor.
         """
 
     @abstractmethod
-    def follow(self, seen: Any, boxes: Tensor, memory: Tensor) -> Followed:
-        """Where the tracks are in the frame ``seen``, all in one batch; K may be 0.
+    def propagate(self, encoded: Any, boxes: Tensor, memory: Tensor) -> Propagation:
+        """Where the tracks are in the frame ``encoded``, all in one batch; K may be 0.
 
         ``boxes`` (K, 4) are where they were in the frame before (moved already by a motion model, if there
-        is one), ``memory`` (K, ...) what ``remember`` kept of them.
+        is one), ``memory`` (K, ...) what ``init_memory`` kept of them.
         """

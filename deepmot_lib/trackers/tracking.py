@@ -1,4 +1,4 @@
-"""Running a follower over a sequence: frame by frame, in memory that does not grow with its length."""
+"""Running a tracker over a sequence: frame by frame, in memory that does not grow with its length."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ..data.mot import MotFormatError, Sequence
 from . import motion
 from .management import Rules, Track, Tracks
-from .tracker import Followed, Follower
+from .tracker import Propagation, Tracker
 
 #: The columns of results; ``mot.write_results`` takes them.
 COLUMNS = ["frame", "id", "x1", "y1", "x2", "y2", "conf"]
@@ -24,25 +24,25 @@ Embed = Callable[[Tensor, Tensor], Tensor]
 
 
 def track(
-    follower: Follower,
+    tracker: Tracker,
     sequence: Sequence,
     rules: Rules,
-    detector: Follower | None = None,
+    detector: Tracker | None = None,
     embed: Embed | None = None,
     frames: range | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """The tracks of a sequence, from its public detections: a table with ``COLUMNS``, sorted by frame and id.
 
-    ``detector``, for Tracktor the follower itself, scores the detections (and moves them, if the rules say
-    so); without one all count as sure. ``embed`` takes the place of the follower's own appearance. ``frames``
+    ``detector``, for Tracktor the tracker itself, scores the detections (and moves them, if the rules say
+    so); without one all count as sure. ``embed`` takes the place of the tracker's own appearance. ``frames``
     (default: all) is a range of consecutive frames, such as a part of ``mot.split``.
 
     Raises as ``stream``.
     """
     rows = [
         (frame, track.id, *track.box.tolist(), track.score)
-        for frame, tracks in stream(follower, sequence, rules, detector, embed, frames, progress)
+        for frame, tracks in stream(tracker, sequence, rules, detector, embed, frames, progress)
         for track in tracks
     ]
     table = pd.DataFrame(np.array(rows, dtype=np.float64).reshape(-1, len(COLUMNS)), columns=COLUMNS)
@@ -51,10 +51,10 @@ def track(
 
 @torch.no_grad()
 def stream(
-    follower: Follower,
+    tracker: Tracker,
     sequence: Sequence,
     rules: Rules,
-    detector: Follower | None = None,
+    detector: Tracker | None = None,
     embed: Embed | None = None,
     frames: range | None = None,
     progress: bool = True,
@@ -69,13 +69,13 @@ def stream(
     if frames.step != 1 or (len(frames) and not (frames[0] >= 1 and frames[-1] <= sequence.length)):
         raise ValueError(f"{sequence.name}: {frames} are no consecutive frames of 1..{sequence.length}")
     public = _public(sequence)
-    for network in {follower, detector, embed}:
+    for network in {tracker, detector, embed}:
         if isinstance(network, nn.Module):
             network.eval()
-    device = next(follower.parameters()).device
+    device = next(tracker.parameters()).device
     tracks = Tracks(rules, sequence.image_size)
     before = None
-    for frame in tqdm(frames, desc=f"{follower.name}, {sequence.name}", unit="frame", disable=not progress):
+    for frame in tqdm(frames, desc=f"{tracker.name}, {sequence.name}", unit="frame", disable=not progress):
         picture = _picture(sequence, frame)
         warp = None
         if rules.camera_motion:
@@ -84,30 +84,30 @@ def stream(
                 warp = motion.camera_motion(before, thumbnail, sequence.image_size)
             before = thumbnail
         image = to_tensor(picture).to(device)
-        seen = follower.see(image)
+        encoded = tracker.encode(image)
         tracks.move(warp)
         boxes = tracks.boxes.to(device)
-        followed = follower.follow(seen, boxes, _memory(follower, seen, tracks.live))
-        detected = Followed(*(part.to(device) for part in public.get(frame, _nothing())))
+        propagated = tracker.propagate(encoded, boxes, _memory(tracker, encoded, tracks.live))
+        detected = Propagation(*(part.to(device) for part in public.get(frame, _nothing())))
         if detector is not None:
-            looked = seen if detector is follower else detector.see(image)
-            judged = detector.follow(looked, detected.boxes, detector.remember(looked, detected.boxes))
-            detected = judged if rules.regress_detections else judged._replace(boxes=detected.boxes)
+            theirs = encoded if detector is tracker else detector.encode(image)
+            scored = detector.propagate(theirs, detected.boxes, detector.init_memory(theirs, detected.boxes))
+            detected = scored if rules.regress_detections else scored._replace(boxes=detected.boxes)
         if embed is not None:
-            followed, detected = (
-                found._replace(appearance=embed(image, found.boxes)) for found in (followed, detected)
+            propagated, detected = (
+                found._replace(appearance=embed(image, found.boxes)) for found in (propagated, detected)
             )
-        elif detector is not follower:  # embeddings of two networks cannot be compared
-            followed, detected = followed._replace(appearance=None), detected._replace(appearance=None)
-        visible = tracks.step(followed, detected)
+        elif detector is not tracker:  # embeddings of two networks cannot be compared
+            propagated, detected = propagated._replace(appearance=None), detected._replace(appearance=None)
+        visible = tracks.step(propagated, detected)
         boxes = torch.stack([track.box for track in visible]).to(device) if visible else boxes[:0]
-        for track, memory in zip(visible, follower.remember(seen, boxes), strict=True):
+        for track, memory in zip(visible, tracker.init_memory(encoded, boxes), strict=True):
             track.memory = memory
         yield frame, visible
 
 
 def to_tensor(picture: np.ndarray) -> Tensor:
-    """A uint8 (height, width, 3) picture as a follower sees it: float32 (3, height, width) in [0, 1]."""
+    """A uint8 (height, width, 3) picture as a tracker sees it: float32 (3, height, width) in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).float() / 255
 
 
@@ -137,8 +137,8 @@ def _picture(sequence: Sequence, frame: int) -> np.ndarray:
     return picture
 
 
-def _memory(follower: Follower, seen: object, tracks: Iterable[Track]) -> Tensor:
+def _memory(tracker: Tracker, encoded: object, tracks: Iterable[Track]) -> Tensor:
     memories = [track.memory for track in tracks]
     if memories:
         return torch.stack(memories)
-    return follower.remember(seen, torch.empty(0, 4, device=next(follower.parameters()).device))
+    return tracker.init_memory(encoded, torch.empty(0, 4, device=next(tracker.parameters()).device))

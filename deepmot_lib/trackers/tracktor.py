@@ -13,12 +13,12 @@ from torchvision.models.detection.transform import resize_boxes
 
 from . import backbones
 from .features import FeatureStore
-from .tracker import Followed, Follower
+from .tracker import Propagation, Tracker
 
 REID_UNITS = 128
 
 
-class Seen(NamedTuple):
+class EncodedFrame(NamedTuple):
     """A frame's feature pyramid, the size that the image was resized to, and its own; (height, width)."""
 
     features: dict[str, Tensor]
@@ -26,7 +26,7 @@ class Seen(NamedTuple):
     image_size: tuple[int, int]
 
 
-class Tracktor(Follower):
+class Tracktor(Tracker):
     """Follows boxes by the second stage of a Faster R-CNN: the box head, run on where the tracks were.
 
     ``backbone`` is one of ``backbones.NAMES``; images are resized to ``side`` pixels on the short side;
@@ -35,7 +35,7 @@ class Tracktor(Follower):
     ``backbones.detector``.
 
     ``detector`` is torchvision's FasterRCNN, trained as such (``vanilla``); ``options`` make the same network
-    again. ``store``, None unless ``keep_features`` was called, keeps what the backbone has seen.
+    again. ``store``, None unless ``keep_features`` was called, keeps what the backbone has encoded.
     """
 
     name = "tracktor"
@@ -51,7 +51,7 @@ class Tracktor(Follower):
         self.store: FeatureStore | None = None
 
     def keep_features(self, folder: str | Path) -> None:
-        """From now on a frame that has been seen is read from ``folder``. Only for a backbone that is no
+        """From now on a frame that has been encoded is read from ``folder``. Only for a backbone that is no
         longer trained."""
         self.store = FeatureStore(folder, self.detector.backbone, self.options["side"])
 
@@ -61,53 +61,53 @@ class Tracktor(Follower):
         if self.reid is not None:
             yield from self.reid.parameters()
 
-    def see(self, image: Tensor) -> Seen:
+    def encode(self, image: Tensor) -> EncodedFrame:
         if self.store is None:
-            return self._seen(image)
-        return Seen(*self.store.get(image, self._seen))
+            return self._compute_features(image)
+        return EncodedFrame(*self.store.get(image, self._compute_features))
 
-    def remember(self, seen: Seen, boxes: Tensor) -> Tensor:
+    def init_memory(self, encoded: EncodedFrame, boxes: Tensor) -> Tensor:
         """The embeddings of the boxes, (K, 128), or (K, 0) without a ReID head."""
         if self.reid is None:
             return boxes.new_empty(len(boxes), 0)
-        return self.reid(self._look(seen, boxes)[1])
+        return self.reid(self._roi_features(encoded, boxes)[1])
 
-    def follow(self, seen: Seen, boxes: Tensor, memory: Tensor | None = None) -> Followed:
-        """As ``Follower.follow``; ``memory`` does not matter. Public detections are judged in the same way:
+    def propagate(self, encoded: EncodedFrame, boxes: Tensor, memory: Tensor | None = None) -> Propagation:
+        """As ``Tracker.propagate``; ``memory`` does not matter. Public detections are scored in the same way:
         what they are moved to, how sure it is that a person is there.
 
         The boxes are not clipped to the image, so that the gradient also reaches those at its border.
         """
         roi = self.detector.roi_heads
-        resized, features = self._look(seen, boxes)
+        resized, features = self._roi_features(encoded, boxes)
         logits, deltas = roi.box_predictor(features)
         # decode(), unlike decode_single(), takes no empty list of boxes.
         moved = roi.box_coder.decode_single(deltas, resized).unflatten(
             1, (backbones.BACKGROUND_AND_PERSON, 4)
         )[:, backbones.PERSON]
-        return Followed(
-            resize_boxes(moved, seen.size, seen.image_size),
+        return Propagation(
+            resize_boxes(moved, encoded.size, encoded.image_size),
             logits.softmax(-1)[:, backbones.PERSON],
             None if self.reid is None else self.reid(features),
         )
 
-    def _seen(self, image: Tensor) -> Seen:
+    def _compute_features(self, image: Tensor) -> EncodedFrame:
         images, _ = self.detector.transform([image])
         features = dict(self.detector.backbone(images.tensors))
-        return Seen(features, images.image_sizes[0], tuple(image.shape[-2:]))
+        return EncodedFrame(features, images.image_sizes[0], tuple(image.shape[-2:]))
 
-    def _look(self, seen: Seen, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    def _roi_features(self, encoded: EncodedFrame, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """The boxes in the resized image, and the box head's features (K, F) there."""
         roi = self.detector.roi_heads
-        resized = resize_boxes(boxes, seen.image_size, seen.size)
-        return resized, roi.box_head(roi.box_roi_pool(seen.features, [resized], [seen.size]))
+        resized = resize_boxes(boxes, encoded.image_size, encoded.size)
+        return resized, roi.box_head(roi.box_roi_pool(encoded.features, [resized], [encoded.size]))
 
     @torch.no_grad()
-    def detect(self, image: Tensor) -> Followed:
+    def detect(self, image: Tensor) -> Propagation:
         """All people in an image (3, height, width), by the whole detector; no embeddings."""
         training = self.detector.training
         try:
             found = self.detector.eval()([image])[0]
         finally:
             self.detector.train(training)
-        return Followed(found["boxes"], found["scores"])
+        return Propagation(found["boxes"], found["scores"])

@@ -1,6 +1,6 @@
 """Training a tracker for the measure that it is judged by (Sec. 4.3, Appendix A.2).
 
-Tracks start at the ground truth of one frame, perturbed; the follower takes them into the next; D, the soft
+Tracks start at the ground truth of one frame, perturbed; the tracker takes them into the next; D, the soft
 assignment of a frozen matcher and the DeepMOT loss say what its boxes are worth, and the gradient goes back
 to its weights. ``smooth_l1`` is the same with the association of the ground truth: each box is pulled to
 where its own object went.
@@ -20,7 +20,7 @@ from torch.nn.functional import smooth_l1_loss
 from ..data import mot
 from ..distance import appearance_distance, box_distance
 from ..loss import DeepMOTLoss, LossTerms
-from ..trackers.tracker import Followed, Follower
+from ..trackers.tracker import Propagation, Tracker
 from ..trackers.tracking import to_tensor
 from .perturbation import perturb
 
@@ -38,7 +38,7 @@ _BETA = 0.1  # where smooth L1 turns from a square into a line, in box sizes
 Matcher = Callable[[Tensor], Tensor]
 
 
-class Labelled(NamedTuple):
+class LabeledFrame(NamedTuple):
     """A frame of a clip: image (3, height, width), the people in it (K, 4) in pixels, and who they are."""
 
     image: Tensor
@@ -49,8 +49,8 @@ class Labelled(NamedTuple):
     def image_size(self) -> tuple[int, int]:
         return tuple(self.image.shape[-2:])
 
-    def to(self, device: str | torch.device) -> Labelled:
-        return Labelled(self.image.to(device), self.boxes.to(device), self.ids)
+    def to(self, device: str | torch.device) -> LabeledFrame:
+        return LabeledFrame(self.image.to(device), self.boxes.to(device), self.ids)
 
 
 class Clips:
@@ -83,37 +83,37 @@ class Clips:
     def __len__(self) -> int:
         return len(self._starts)
 
-    def __getitem__(self, index: int) -> list[Labelled]:
+    def __getitem__(self, index: int) -> list[LabeledFrame]:
         number, first = self._starts[index]
         sequence, people = self._people[number]
         clip = []
         for frame in range(first, first + self.length):
             rows = people[frame]
             boxes = torch.from_numpy(rows[["x1", "y1", "x2", "y2"]].to_numpy(np.float32))
-            clip.append(Labelled(to_tensor(sequence.image(frame)), boxes, rows["id"].tolist()))
+            clip.append(LabeledFrame(to_tensor(sequence.image(frame)), boxes, rows["id"].tolist()))
         return clip
 
 
 class Appearance(NamedTuple):
-    """What a clip has seen of each identity: the follower's memory of it, and its embeddings so far."""
+    """What a clip has encoded of each identity: the tracker's memory of it, and its embeddings so far."""
 
     memory: dict[int, Tensor]
-    looks: dict[int, list[Tensor]]
+    embeddings: dict[int, list[Tensor]]
 
 
 def clip_loss(
-    follower: Follower,
-    clip: Sequence[Labelled],
+    tracker: Tracker,
+    clip: Sequence[LabeledFrame],
     objective: str,
     matcher: Matcher,
     loss: DeepMOTLoss,
     generator: torch.Generator | None = None,
     reid: str | None = None,
 ) -> Tensor:
-    """The mean loss of the frames of a clip but the first, differentiable by the follower's weights.
+    """The mean loss of the frames of a clip but the first, differentiable by the tracker's weights.
 
     In each frame the tracks are the people of the frame before, at boxes perturbed as in Appendix A.2; what
-    a frame costs once, ``follower.see``, is not trained. ``objective`` is one of ``LOSSES``. With ``reid``
+    a frame costs once, ``tracker.encode``, is not trained. ``objective`` is one of ``LOSSES``. With ``reid``
     the mean of a track's embeddings so far is compared with those of the objects:
 
     - "distance": D is the mean of Eq. 3's and the cosine distance (Sec. 4.1, "adding a term");
@@ -121,7 +121,7 @@ def clip_loss(
       identity switches are added, as in the released code.
 
     Every frame has people, as those of ``Clips`` do. ValueError for another objective or ``reid``, or for
-    ``reid`` with a follower without embeddings.
+    ``reid`` with a tracker without embeddings.
     """
     if objective not in LOSSES or reid not in (None, "distance", "separate"):
         raise ValueError(f"unknown objective {objective!r} or reid {reid!r}: choose of {', '.join(LOSSES)}")
@@ -129,22 +129,26 @@ def clip_loss(
     switches = DeepMOTLoss(loss.lambda_, loss.gamma, loss.delta, loss.scale)
     known, parts = Appearance({}, {}), []
     with torch.no_grad():
-        seen = follower.see(clip[0].image)
+        encoded = tracker.encode(clip[0].image)
     for before, now in pairwise(clip):
-        seen_before = seen
+        encoded_before = encoded
         with torch.no_grad():
-            seen = follower.see(now.image)
+            encoded = tracker.encode(now.image)
         starts = perturb(before.boxes, generator)
-        _meet(follower, seen_before, before, starts, known)
+        _init_memories(tracker, encoded_before, before, starts, known)
         memory = torch.stack([known.memory[identity] for identity in before.ids])
-        followed = follower.follow(seen, starts, memory)
+        propagated = tracker.propagate(encoded, starts, memory)
         if objective == "smooth_l1":
-            parts.append(_smooth_l1(followed.boxes, before, now))
+            parts.append(_smooth_l1(propagated.boxes, before, now))
         else:
-            distance = box_distance(followed.boxes, now.boxes, now.image_size)
-            looks = None if reid is None else _looks(follower, followed, seen, before, now, known)
+            distance = box_distance(propagated.boxes, now.boxes, now.image_size)
+            embeddings = (
+                None
+                if reid is None
+                else _appearance_distance(tracker, propagated, encoded, before, now, known)
+            )
             if reid == "distance":
-                distance = (distance + looks) / 2
+                distance = (distance + embeddings) / 2
             if not parts:  # whom the tracks had before: their own objects
                 own = torch.eye(len(before.ids), device=distance.device)
                 loss(1 - own, own, before.ids, before.ids)
@@ -152,40 +156,42 @@ def clip_loss(
             terms = loss(distance, matcher(distance[None])[0], before.ids, now.ids)
             part = OBJECTIVES[objective](loss, terms, len(now.ids))
             if reid == "separate" and objective in _WITH_SWITCHES:
-                ids = switches(looks, matcher(looks[None])[0], before.ids, now.ids).ids
+                ids = switches(embeddings, matcher(embeddings[None])[0], before.ids, now.ids).ids
                 part = part + loss.gamma * ids / len(now.ids)
             parts.append(part)
     return torch.stack(parts).mean()
 
 
-def _meet(follower: Follower, seen: object, frame: Labelled, boxes: Tensor, known: Appearance) -> None:
+def _init_memories(
+    tracker: Tracker, encoded: object, frame: LabeledFrame, boxes: Tensor, known: Appearance
+) -> None:
     """Remembers the people of a frame that the clip has not had before, at these boxes."""
     new = [k for k, identity in enumerate(frame.ids) if identity not in known.memory]
     if new:
-        for k, memory in zip(new, follower.remember(seen, boxes[new]), strict=True):
+        for k, memory in zip(new, tracker.init_memory(encoded, boxes[new]), strict=True):
             known.memory[frame.ids[k]] = memory
-            known.looks[frame.ids[k]] = [memory]
+            known.embeddings[frame.ids[k]] = [memory]
 
 
-def _looks(
-    follower: Follower,
-    followed: Followed,
-    seen: object,
-    before: Labelled,
-    now: Labelled,
+def _appearance_distance(
+    tracker: Tracker,
+    propagated: Propagation,
+    encoded: object,
+    before: LabeledFrame,
+    now: LabeledFrame,
     known: Appearance,
 ) -> Tensor:
     """(N, M) cosine distances of the tracks' mean embeddings so far and the objects' in this frame."""
-    if followed.appearance is None:
-        raise ValueError(f"{follower.name} has no embeddings: it needs a ReID head for an appearance term")
-    tracks = torch.stack([torch.stack(known.looks[identity]).mean(0) for identity in before.ids])
-    distance = appearance_distance(tracks, follower.remember(seen, now.boxes))
-    for identity, look in zip(before.ids, followed.appearance, strict=True):
-        known.looks[identity].append(look)
+    if propagated.appearance is None:
+        raise ValueError(f"{tracker.name} has no embeddings: it needs a ReID head for an appearance term")
+    tracks = torch.stack([torch.stack(known.embeddings[identity]).mean(0) for identity in before.ids])
+    distance = appearance_distance(tracks, tracker.init_memory(encoded, now.boxes))
+    for identity, embedding in zip(before.ids, propagated.appearance, strict=True):
+        known.embeddings[identity].append(embedding)
     return distance
 
 
-def _smooth_l1(boxes: Tensor, before: Labelled, now: Labelled) -> Tensor:
+def _smooth_l1(boxes: Tensor, before: LabeledFrame, now: LabeledFrame) -> Tensor:
     """Smooth L1 of the boxes (K, 4) of the people of ``before`` and where the same people are ``now``, in
     sizes of theirs; those who left do not count."""
     place = {identity: k for k, identity in enumerate(now.ids)}

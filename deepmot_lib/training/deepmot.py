@@ -15,7 +15,7 @@ from torch import Tensor
 from ..data import mot
 from ..data.files import atomic
 from ..loss import DeepMOTLoss
-from ..trackers.tracker import Follower
+from ..trackers.tracker import Tracker
 from .clips import Clips, Matcher, clip_loss
 from .fitting import Fit, warm_cosine
 from .schedules import TrackerSchedule
@@ -25,7 +25,7 @@ _LARGEST_GRADIENT = 10.0
 
 
 def train(
-    follower: Follower,
+    tracker: Tracker,
     sequences: Iterable[mot.Sequence],
     objective: str,
     matcher: Matcher | None,
@@ -36,7 +36,7 @@ def train(
     validate: Callable[[], float] | None = None,
     device: str | torch.device = "cpu",
 ) -> pd.DataFrame:
-    """Trains ``follower`` in place on clips of the sequences' first halves; returns its history.
+    """Trains ``tracker`` in place on clips of the sequences' first halves; returns its history.
 
     ``objective``, ``matcher`` (None for "smooth_l1") and ``reid`` are those of ``training.clip_loss``,
     ``validate`` that of ``fitting.Fit``. About a hundred of the distance matrices D are left in a folder
@@ -47,7 +47,7 @@ def train(
     clips = Clips(sequences, length, "train", schedule.min_visibility)
     folder = Path(checkpoint).parent / "matrices"
     interval = max(1, steps // _MATRICES)
-    follower.to(device)
+    tracker.to(device)
     eq9 = DeepMOTLoss(scale=schedule.scale)
 
     def loss(step: int) -> dict[str, Tensor]:
@@ -60,16 +60,16 @@ def train(
             asked.append(distance[0].detach())
             return matcher(distance)
 
-        value = clip_loss(follower, clip, objective, recorded, eq9, generator, reid)
+        value = clip_loss(tracker, clip, objective, recorded, eq9, generator, reid)
         if asked and step % interval == 0:
             with atomic(folder / f"{step:07d}.npy") as temporary:
                 np.save(temporary, asked[0].cpu().numpy())
         return {objective: value}
 
     fit = Fit(
-        name=f"{follower.name}, {objective}",
+        name=f"{tracker.name}, {objective}",
         settings={
-            **follower.options,
+            **tracker.options,
             **dataclasses.asdict(schedule),
             "reid": reid,
             "matcher": getattr(matcher, "name", None),
@@ -77,14 +77,14 @@ def train(
         },
         steps=steps,
         seed=seed,
-        optimizer=torch.optim.Adam(follower.trained(), lr=schedule.learning_rate),
+        optimizer=torch.optim.Adam(tracker.trained(), lr=schedule.learning_rate),
         rate=lambda step: warm_cosine(step, steps, schedule.learning_rate),
         loss=loss,
         largest_gradient=_LARGEST_GRADIENT,
         validate=validate,
         validations=schedule.validations,
     )
-    return fit.run(follower, checkpoint)
+    return fit.run(tracker, checkpoint)
 
 
 def collected(folder: str | Path) -> list[np.ndarray]:

@@ -23,7 +23,7 @@ from .schedules import DetectorSchedule
 _BOX = ["x1", "y1", "x2", "y2"]
 
 
-class Labelled(NamedTuple):
+class DetectorExample(NamedTuple):
     """A frame and the people to be found in it: boxes (K, 4), clipped to the image."""
 
     sequence: mot.Sequence
@@ -31,9 +31,9 @@ class Labelled(NamedTuple):
     boxes: Tensor
 
 
-def labelled(
+def labeled_frames(
     sequences: Iterable[mot.Sequence], part: str = "train", min_visibility: float = 0.0
-) -> list[Labelled]:
+) -> list[DetectorExample]:
     """All frames of that part of the sequences (``mot.split``); those without people too.
 
     ValueError where there are no people at all.
@@ -47,7 +47,7 @@ def labelled(
         }
         for frame in mot.split(sequence)[part]:
             boxes = clip_boxes_to_image(by_frame.get(frame, torch.empty(0, 4)), sequence.image_size)
-            found.append(Labelled(sequence, frame, boxes[remove_small_boxes(boxes, 1.0)]))
+            found.append(DetectorExample(sequence, frame, boxes[remove_small_boxes(boxes, 1.0)]))
     if not any(len(item.boxes) for item in found):
         raise ValueError(f"no sequence has people at least {min_visibility:g} visible in its part {part!r}")
     return found
@@ -69,7 +69,7 @@ def train(
     The history, ``checkpoint`` and errors are those of ``fitting.Fit.run``; ValueError where there are no
     people to learn from.
     """
-    frames = labelled(sequences, "train", schedule.min_visibility)
+    frames = labeled_frames(sequences, "train", schedule.min_visibility)
     tracktor.to(device)
     trained = [parameter for parameter in tracktor.detector.parameters() if parameter.requires_grad]
     rate, decay = schedule.learning_rate, schedule.weight_decay
@@ -101,7 +101,9 @@ def train(
     return fit.run(tracktor, checkpoint)
 
 
-def _example(item: Labelled, mirrored: bool, device: str | torch.device) -> tuple[Tensor, dict[str, Tensor]]:
+def _example(
+    item: DetectorExample, mirrored: bool, device: str | torch.device
+) -> tuple[Tensor, dict[str, Tensor]]:
     """An image and its target, as torchvision's detectors take them."""
     image, boxes = to_tensor(item.sequence.image(item.frame)), item.boxes
     if mirrored:
