@@ -111,7 +111,7 @@ def test_a_sequence_in_which_nobody_is_visible_is_refused(sequence, tmp_path):
 
 
 def test_a_frame_without_people_can_be_learned_from(sequence):
-    empty = vanilla.LabeledFrame(sequence, 1, torch.empty(0, 4))
+    empty = vanilla.DetectorExample(sequence, 1, torch.empty(0, 4))
     image, target = vanilla._example(empty, True, "cpu")
     losses = network().train().detector([image], [target])
     assert all(loss.isfinite() for loss in losses.values())
