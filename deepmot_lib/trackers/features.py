@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ..data.files import atomic
+from ..data import tensor_files
 
 
 class FeatureStore:
@@ -40,10 +39,9 @@ class FeatureStore:
         key = hashlib.blake2b(f"{pixels.shape}".encode(), key=self.owner, digest_size=16)
         key.update(pixels.data)
         file = self.folder / f"{key.hexdigest()}.pt"
-        with contextlib.suppress(FileNotFoundError, RuntimeError, EOFError, pickle.UnpicklingError):
-            return torch.load(file, map_location=image.device, weights_only=True)
+        with contextlib.suppress(FileNotFoundError, tensor_files.TensorFileError):
+            return tensor_files.read(file, image.device)
         with torch.no_grad():
             seen = tuple(compute(image))
-        with atomic(file) as temporary:
-            torch.save(seen, temporary)
+        tensor_files.write(file, seen)
         return seen

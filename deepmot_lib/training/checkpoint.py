@@ -5,15 +5,12 @@ from __future__ import annotations
 
 import json
 import sys
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ..data.files import atomic
+from ..data import tensor_files
 
 #: What a checkpoint holds, by name, with its type.
 _CONTENTS: dict[str, type | tuple[type, ...]] = {
@@ -69,8 +66,7 @@ class CheckpointFile:
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Write a checkpoint; a write cut short leaves the file that was there before."""
-    with atomic(path) as temporary:
-        torch.save(dict(state), temporary)
+    tensor_files.write(path, dict(state))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -81,20 +77,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         FileNotFoundError: there is none.
     """
     try:
-        with zipfile.ZipFile(path) as archive:  # torch itself does not compare checksums
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = tensor_files.read(path)
         missing = [key for key, kind in _CONTENTS.items() if not isinstance(state[key], kind)]
         if missing:
             raise TypeError(f"no {missing[0]}")
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # a damaged file makes zipfile and torch raise almost anything
+    except (tensor_files.TensorFileError, KeyError, TypeError, IndexError) as error:
+        reason = error.__cause__ or error
         raise CheckpointError(
-            f"{path} is no checkpoint or a damaged one ({type(error).__name__}: {error}); delete it to start "
-            "anew"
+            f"{path} is no checkpoint or a damaged one ({reason}); delete it to start anew"
         ) from error
     return state
 
