@@ -56,7 +56,7 @@ def trackers(example):
     """A second tracker, which finds everything in A, and a second sequence, which both find."""
     gt = pd.DataFrame({"frame": [1, 2], "id": 1, "x1": 0.0, "y1": 0.0, "x2": 20.0, "y2": 40.0})
     mot.write_ground_truth(example / "gt" / "B" / "gt" / "gt.txt", gt)
-    found = mot.read_boxes(example / "gt" / "A" / "gt" / "gt.txt")
+    found = mot.read_ground_truth(example / "gt" / "A" / "gt" / "gt.txt")
     for folder in ("results", "better"):
         mot.write_results(example / folder / "B.txt", gt)
     mot.write_results(example / "better" / "A.txt", found)

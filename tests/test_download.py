@@ -69,7 +69,7 @@ def test_goes_on_where_it_broke_off(server, tmp_path, resumes):
     download.fetch("MOT17", tmp_path, server.site)
     assert server.asked[-1] == ("/MOT17.zip", "bytes=100-")
     gt = tmp_path / "MOT17" / "train" / "MOT17-02-DPM" / "gt" / "gt.txt"
-    assert mot.read_boxes(gt)["x2"].tolist() == [30]
+    assert mot.read_ground_truth(gt)["x2"].tolist() == [30]
 
 
 def test_a_part_that_is_the_whole(server, tmp_path):

@@ -64,7 +64,8 @@ def two_sequences(tmp_path):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("name", TUD)
 def test_tud(name, protocol):
-    gt, results = (mot.read_boxes(EXAMPLES / name / file) for file in ("gt.txt", "test.txt"))
+    folder = EXAMPLES / name
+    gt, results = mot.read_ground_truth(folder / "gt.txt"), mot.read_boxes(folder / "test.txt")
     measured = evaluate_sequence(gt, results, protocol)
     assert {key: round(measured[key], 4) for key in TUD[name]} == TUD[name]
 

@@ -78,7 +78,8 @@ def test_what_does_not_count_does_not_switch():
 @pytest.mark.parametrize("name", ["TUD-Campus", "TUD-Stadtmitte"])
 def test_tud_up_to_every_frame(name):
     """As many switches up to each frame as TrackEval counts there: so they are in the right frames."""
-    gt, results = (mot.read_boxes(EXAMPLES / name / file) for file in ("gt.txt", "test.txt"))
+    folder = EXAMPLES / name
+    gt, results = mot.read_ground_truth(folder / "gt.txt"), mot.read_boxes(folder / "test.txt")
     switches = identity_switches(gt, results)
     assert len(switches) == {"TUD-Campus": 7, "TUD-Stadtmitte": 7}[name]
     for end in range(1, gt["frame"].max() + 1, 5):
@@ -108,7 +109,7 @@ def test_walks_that_cross(seed):
 def test_a_published_tracker(tmp_path, name):
     with tarfile.open(LIF_T) as archive:
         archive.extract(f"MOT17-train/{name}.txt", tmp_path, filter="data")
-    gt = mot.read_boxes(Path(DATA) / "MOT17-labels" / "train" / name / "gt" / "gt.txt")
+    gt = mot.read_ground_truth(Path(DATA) / "MOT17-labels" / "train" / name / "gt" / "gt.txt")
     results = mot.read_boxes(tmp_path / "MOT17-train" / f"{name}.txt")
     switches = identity_switches(gt, results)
     assert 0 < len(switches) == counted(gt, results)

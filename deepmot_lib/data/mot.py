@@ -1,26 +1,12 @@
-"""MOTChallenge files and sequences: read, write, find, split (motchallenge.net; Milan et al., 2016, Table 5).
+"""MOTChallenge sequences: folders with boxes and images, found, opened and split (motchallenge.net).
 
-A file is rows of comma-separated numbers ``frame, id, left, top, width, height, ...``; what follows depends
-on its kind, which the number of columns tells:
-
-===================================  =======  ===================================================
-kind                                 columns  after the six common ones
-===================================  =======  ===================================================
-detections, results, gt of MOT15     7 to 10  conf, then world coordinates that nobody reads (not 9)
-ground truth of MOT16, MOT17, MOT20  9        flag (0 = not to be evaluated), class, visibility
-===================================  =======  ===================================================
-
-Everything here speaks pandas: a table of boxes has the columns ``COLUMNS``, one row a box, in the order of
-the file.
+What stands in the box files is read and written by ``box_files``, whose functions are here as well.
 """
 
 from __future__ import annotations
 
 import configparser
-import contextlib
-import io
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,75 +14,39 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from .files import atomic
+from .box_files import (
+    COLUMNS,
+    PEDESTRIAN,
+    MotFormatWarning,
+    pedestrians,
+    read_boxes,
+    read_detections,
+    read_ground_truth,
+    write_ground_truth,
+    write_results,
+)
+from .number_rows import MotFormatError, quoted
 
-COLUMNS = ["frame", "id", "x1", "y1", "x2", "y2", "conf", "cls", "visibility"]
-PEDESTRIAN = 1  # the only class that MOTChallenge evaluates
+__all__ = [
+    "COLUMNS",
+    "PEDESTRIAN",
+    "MotFormatError",
+    "MotFormatWarning",
+    "Sequence",
+    "find_sequences",
+    "pedestrians",
+    "read_boxes",
+    "read_detections",
+    "read_ground_truth",
+    "split",
+    "write_ground_truth",
+    "write_results",
+]
 
-_INTEGER = {"frame": np.int64, "id": np.int64, "cls": np.int64}
-_LIMIT = 2.0**53  # beyond it a float is no exact integer
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_NOT_NUMBERS = re.compile(r"[^0-9eE+\-., \t\r\n]")
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
+_BOX_FILES = {"gt/gt.txt": read_ground_truth, "det/det.txt": read_detections}
 _SIGNS = "gt/gt.txt, det/det.txt, img1/ or seqinfo.ini"  # what makes a folder a sequence
 _DEPTH = 5  # TrackEval's own layout, gt/mot_challenge/MOT17-train/SEQUENCE, lies four folders deep
-
-
-class MotFormatError(ValueError):
-    """A file or folder that is not what MOTChallenge prescribes: names the path and the line, if any."""
-
-    def __init__(self, path: str | os.PathLike, line: int | None, message: str):
-        self.path, self.line, self.message = Path(path), line, message
-        super().__init__(f"{path}:{line}: {message}" if line else f"{path}: {message}")
-
-    def __reduce__(self):
-        return type(self), (self.path, self.line, self.message)
-
-
-def read_boxes(path: str | os.PathLike) -> pd.DataFrame:
-    """The boxes of a gt, det or result file, as a table with the columns ``COLUMNS``.
-
-    ``frame`` (1-based), ``id`` (-1 in detections) and ``cls`` are int64, the others float64. ``x1, y1, x2,
-    y2`` are pixels, x2 = left + width. ``conf`` is the detector's score, or the 0/1 flag of a 9-column gt.
-    Without a class column ``cls`` is 1 (pedestrian) and ``visibility`` 1. Windows line ends, blank lines
-    and spaces beside the commas are fine; an empty file is an empty table (a tracker may find nothing).
-
-    Raises MotFormatError, with the line, on fewer than 7 or more than 10 columns, another number of columns
-    than the first row's, text, NaN or infinity, a fraction where an integer belongs, a frame below 1, a
-    negative size, and an id other than -1 that comes twice in a frame. Raises FileNotFoundError where there
-    is no such file.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    values = _parse(path, text)
-    boxes = _as_boxes(values)
-    # left + width rounds: whether a size is negative must be asked of the size itself.
-    row, message = _first_problem(boxes, negative=(values[:, 4:6] < 0).any(axis=1))
-    if message:
-        raise MotFormatError(path, _rows(text)[row][0], message)
-    return boxes.astype(_INTEGER)
-
-
-def write_results(path: str | os.PathLike, boxes: pd.DataFrame) -> None:
-    """Writes ``frame, id, left, top, width, height, conf, -1, -1, -1``, sorted by frame and id.
-
-    ``boxes`` needs the columns frame, id, x1, y1, x2, y2; without ``conf`` it is 1. Pixels keep three
-    decimals, scores six. Raises ValueError on what ``read_boxes`` would not read back; the file that was
-    there before then stays as it was.
-    """
-    _write(path, boxes, {"conf": 1.0}, extra=[-1, -1, -1])
-
-
-def write_ground_truth(path: str | os.PathLike, boxes: pd.DataFrame) -> None:
-    """Writes MOT17's columns ``frame, id, left, ..., flag, class, visibility``; else as ``write_results``."""
-    _write(path, boxes, {"conf": 1.0, "cls": PEDESTRIAN, "visibility": 1.0})
-
-
-def pedestrians(gt: pd.DataFrame, min_visibility: float = 0.0) -> pd.DataFrame:
-    """The rows of a ground truth that count: flag 1, class pedestrian, at least so visible (in [0, 1])."""
-    return gt[(gt["conf"] != 0) & (gt["cls"] == PEDESTRIAN) & (gt["visibility"] >= min_visibility)]
 
 
 @dataclass(frozen=True)
@@ -136,7 +86,8 @@ class Sequence:
             if not (width and height):
                 width, height = _open_image(first).size
         if not (length and width and height):
-            boxes = pd.concat([_as_boxes(np.empty((0, 7))), *map(read_boxes, _box_files(path))])
+            found = [read(path / file) for file, read in _BOX_FILES.items() if (path / file).is_file()]
+            boxes = pd.concat([pd.DataFrame(columns=COLUMNS), *found])
             if boxes.empty:
                 raise MotFormatError(path, None, "cannot tell length and size: no seqinfo.ini, image or box")
             length = length or boxes["frame"].max()
@@ -152,14 +103,14 @@ class Sequence:
     def gt(self) -> pd.DataFrame:
         """All rows of the ground truth (``pedestrians`` picks those that count); MotFormatError if empty."""
         file = self.path / "gt" / "gt.txt"
-        boxes = read_boxes(file)
+        boxes = read_ground_truth(file)
         if boxes.empty:
             raise MotFormatError(file, None, "the ground truth is empty")
         return boxes
 
     def detections(self) -> pd.DataFrame:
         """The detections that come with the sequence."""
-        return read_boxes(self.path / "det" / "det.txt")
+        return read_detections(self.path / "det" / "det.txt")
 
     def image(self, frame: int) -> np.ndarray:
         """The picture of a frame (1-based): uint8 (height, width, 3), RGB."""
@@ -202,111 +153,15 @@ def split(sequence: Sequence | int) -> dict[str, range]:
     return {"train": train, "val": val, "test": test}
 
 
-# --- reading ------------------------------------------------------------------------------------------------
-
-
-def _parse(path: Path, text: str) -> np.ndarray:
-    """The numbers of a file, float64 (rows, columns): by pandas, or line by line to name a culprit."""
-    if not text.strip():
-        return np.empty((0, 7))
-    if not _NOT_NUMBERS.search(text):
-        options = {"header": None, "dtype": np.float64, "skipinitialspace": True}
-        with contextlib.suppress(ValueError, OverflowError):  # pandas' own errors are ValueErrors
-            values = pd.read_csv(io.StringIO(text), **options).to_numpy()
-            if np.isfinite(values).all() and 7 <= values.shape[1] <= 10:
-                return values
-    return _parse_by_line(path, text)
-
-
-def _parse_by_line(path: Path, text: str) -> np.ndarray:
-    rows: list[list[float]] = []
-    for line, content in _rows(text):
-        fields = [field.strip() for field in content.split(",")]
-        if not 7 <= len(fields) <= 10:
-            message = f"{len(fields)} comma-separated columns, expected 7 to 10: {_quote(content)}"
-            raise MotFormatError(path, line, message)
-        if rows and len(fields) != len(rows[0]):
-            message = f"{len(fields)} columns, but {len(rows[0])} in the rows before: {_quote(content)}"
-            raise MotFormatError(path, line, message)
-        for column, value in enumerate(fields, start=1):
-            if not _NUMBER.fullmatch(value):
-                raise MotFormatError(path, line, f"column {column} is not a finite number: {_quote(value)}")
-        row = [float(value) for value in fields]
-        if not np.isfinite(row).all():
-            raise MotFormatError(path, line, f"a number is too large: {_quote(content)}")
-        rows.append(row)
-    return np.array(rows)
-
-
-def _rows(text: str) -> list[tuple[int, str]]:
-    """(line number, content) of the lines that are not blank."""
-    lines = re.split(r"\r\n|\n|\r", text)
-    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
-
-
-def _quote(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")
-
-
-def _as_boxes(values: np.ndarray) -> pd.DataFrame:
-    """File rows, float64 (rows, 7 to 10), as a table with ``COLUMNS``, all float64 still."""
-    frame, identity, left, top, width, height, conf = values[:, :7].T
-    cls, visibility = values[:, 7:9].T if values.shape[1] == 9 else np.ones((2, len(values)))
-    boxes = [frame, identity, left, top, left + width, top + height, conf, cls, visibility]
-    return pd.DataFrame(dict(zip(COLUMNS, boxes, strict=True)))
-
-
-def _first_problem(boxes: pd.DataFrame, negative: np.ndarray) -> tuple[int, str]:
-    """(row, message) of the first row that no box file may hold; the message is empty where there is none."""
-    checks = {
-        "a number is not finite": ~np.isfinite(boxes.to_numpy(np.float64)).all(axis=1),
-        "frame, id and class must be integers": (boxes[list(_INTEGER)] % 1 != 0).any(axis=1),
-        "frame, id or class is too large": (boxes[list(_INTEGER)].abs() > _LIMIT).any(axis=1),
-        "frames count from 1": boxes["frame"] < 1,
-        "width and height cannot be negative": negative,
-        "this id comes twice in its frame": boxes.duplicated(["frame", "id"]) & (boxes["id"] != -1),
-    }
-    wrong = np.stack([np.asarray(rows, dtype=bool) for rows in checks.values()])
-    row = int(wrong.any(axis=0).argmax()) if wrong.any() else 0
-    return row, list(checks)[int(wrong[:, row].argmax())] if wrong.any() else ""
-
-
-# --- writing ------------------------------------------------------------------------------------------------
-
-
-def _write(path: str | os.PathLike, boxes: pd.DataFrame, defaults: dict[str, float], extra=()) -> None:
-    path = Path(path)
-    missing = [name for name in COLUMNS[:6] if name not in boxes]
-    if missing:
-        raise ValueError(f"{path}: the boxes to write lack the columns {', '.join(missing)}")
-    table = boxes.assign(**{name: value for name, value in defaults.items() if name not in boxes})
-    negative = ((table["x2"] < table["x1"]) | (table["y2"] < table["y1"])).to_numpy()
-    filled = table.assign(**{name: 1 for name in COLUMNS if name not in table})[COLUMNS]
-    row, message = _first_problem(filled, negative)
-    if message:
-        raise ValueError(f"{path}: row {row} of the boxes to write: {message}")
-    table = table.sort_values(["frame", "id"], kind="stable")
-    rows = table[["frame", "id"]].astype(np.int64)
-    rows[["left", "top"]] = table[["x1", "y1"]].round(3)
-    rows["width"] = (table["x2"] - table["x1"]).round(3)
-    rows["height"] = (table["y2"] - table["y1"]).round(3)
-    for name in defaults:
-        rows[name] = table[name].astype(np.int64) if name == "cls" else table[name].round(6)
-    for index, value in enumerate(extra):
-        rows[f"extra{index}"] = value
-    with atomic(path) as temporary:
-        rows.to_csv(temporary, header=False, index=False, lineterminator="\n")
-
-
 # --- folders ------------------------------------------------------------------------------------------------
 
 
-def _box_files(path: Path) -> list[Path]:
-    return [file for file in (path / "gt" / "gt.txt", path / "det" / "det.txt") if file.is_file()]
-
-
 def _is_sequence(path: Path) -> bool:
-    return bool(_box_files(path)) or (path / "img1").is_dir() or (path / "seqinfo.ini").is_file()
+    return (
+        any((path / file).is_file() for file in _BOX_FILES)
+        or (path / "img1").is_dir()
+        or (path / "seqinfo.ini").is_file()
+    )
 
 
 def _sequence_folders(root: Path, depth: int) -> list[Path]:
@@ -337,9 +192,9 @@ def _seqinfo(file: Path) -> dict:
             try:
                 info[key] = kind(section[key])
             except ValueError:
-                raise MotFormatError(file, None, f"{key} is not a number: {_quote(section[key])}") from None
-            if not 0 < info[key] < _LIMIT:
-                raise MotFormatError(file, None, f"{key} must be positive: {_quote(section[key])}")
+                raise MotFormatError(file, None, f"{key} is not a number: {quoted(section[key])}") from None
+            if not 0 < info[key] < 2**53:
+                raise MotFormatError(file, None, f"{key} must be positive: {quoted(section[key])}")
     return info
 
 

@@ -31,7 +31,7 @@ def tud(protocol: str = "plain") -> pd.DataFrame:
     rows = []
     for name, published in TUD.items():
         folder = Path(str(files("motmetrics"))) / "data" / name
-        gt, results = (mot.read_boxes(folder / file) for file in ("gt.txt", "test.txt"))
+        gt, results = mot.read_ground_truth(folder / "gt.txt"), mot.read_boxes(folder / "test.txt")
         ours = evaluation.evaluate_sequence(gt, results, protocol)
         rows += [
             {"sequence": name, "measure": measure, "published": value, "ours": round(ours[measure], 4)}
