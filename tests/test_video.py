@@ -1,5 +1,7 @@
 """Films of results: what is drawn where, and files read back by other means."""
 
+import errno
+import os
 import weakref
 
 import cv2
@@ -11,6 +13,8 @@ from PIL import Image
 from deepmot_lib.data import mot, video
 from deepmot_lib.report.sequence_plots import identity_color
 from deepmot_lib.trackers.tracking import COLUMNS
+
+from .disks import largest_file, small_disk
 
 GREY = np.full((240, 320, 3), 120, np.uint8)
 ALARM = (255, 32, 48)
@@ -215,6 +219,64 @@ def test_an_opencv_without_the_encoder(sequence, tmp_path, monkeypatch):
             pass
 
     monkeypatch.setattr(cv2, "VideoWriter", Closed)
-    with pytest.raises(OSError, match=r"no VP9 video here; a name that ends in \.gif"):
+    with pytest.raises(OSError, match=r"^a\.mp4: OpenCV writes no VP9 video here; a name"):
+        video.write(tmp_path / "films" / "a.mp4", sequence, WALK)
+    assert not list((tmp_path / "films").iterdir())
+
+
+@pytest.fixture
+def noise(tmp_path):
+    """12 frames of 320 x 240 that no encoder makes small."""
+    (tmp_path / "N" / "img1").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for frame in range(1, 13):
+        Image.fromarray(rng.integers(0, 255, (240, 320, 3)).astype(np.uint8)).save(
+            tmp_path / "N" / "img1" / f"{frame:06d}.png"
+        )
+    (tmp_path / "N" / "seqinfo.ini").write_text("[Sequence]\nframeRate=10\nimExt=.png\n")
+    return mot.Sequence.open(tmp_path / "N")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+@pytest.mark.parametrize("free", [20_000, 0])
+def test_a_full_disk_leaves_the_film_that_was_there(sequence, noise, tmp_path, suffix, free):
+    with small_disk(tmp_path / "disk", 1 << 20) as disk:
+        file = disk / f"a{suffix}"
+        video.write(file, sequence, WALK)
+        good = file.read_bytes()
+        left = os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize
+        (disk / "other").write_bytes(bytes(left - free // 4096 * 4096))
+        with pytest.raises(OSError) as caught:
+            video.write(file, noise, WALK)
+        assert str(caught.value) == f"[Errno {errno.ENOSPC}] No space left on device: '{file}'"
+        assert file.read_bytes() == good and len(read(file)[0]) == {".mp4": 12, ".gif": 6}[suffix]
+        assert sorted(path.name for path in disk.iterdir()) == [file.name, "other"]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+def test_a_film_that_may_not_grow_leaves_the_one_that_was_there(sequence, noise, tmp_path, suffix):
+    file = tmp_path / f"a{suffix}"
+    video.write(file, sequence, WALK)
+    good = file.read_bytes()
+    with largest_file(1 << 14), pytest.raises(OSError) as caught:
+        video.write(file, noise, WALK)
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(file))
+    assert file.read_bytes() == good
+
+
+def test_a_film_that_lacks_frames_is_not_taken(sequence, tmp_path, monkeypatch):
+    class Forgetful:
+        def __init__(self, *arguments):
+            self.writer, self.put = writer(*arguments), 0
+            self.isOpened, self.release = self.writer.isOpened, self.writer.release
+
+        def write(self, picture):
+            self.put += 1
+            if self.put != 5:
+                self.writer.write(picture)
+
+    writer = cv2.VideoWriter
+    monkeypatch.setattr(cv2, "VideoWriter", Forgetful)
+    with pytest.raises(OSError, match=r"a\.mp4: the film has 11 of 12 frames"):
         video.write(tmp_path / "films" / "a.mp4", sequence, WALK)
     assert not list((tmp_path / "films").iterdir())

@@ -167,8 +167,9 @@ def write(
     about ten frames a second. Whatever the length, one frame is in memory at a time, and the file appears
     when it is complete.
 
-    Raises ValueError for another suffix and for no frames; OSError where this machine's OpenCV writes no
-    such video; what ``Sequence.image`` raises for an image that is missing or broken.
+    Raises ValueError for another suffix and for no frames; OSError where the disk is full or this machine's
+    OpenCV writes no such video, and a film that was there stays; what ``Sequence.image`` raises for an image
+    that is missing or broken.
     """
     path = Path(path)
     check(path)
@@ -180,11 +181,26 @@ def write(
     step = max(1, round(rate / most))
     scale = min(1.0, widest / sequence.width)
     size = tuple(round(side * scale) for side in (sequence.width, sequence.height))
-    with atomic(path) as temporary, opened(temporary, size, rate / step) as put:
-        for frame in tqdm(frames[::step], desc=path.name, unit="frame"):
-            now, past = _around(boxes, frame, round(_TRAIL * rate), scale)
-            marks = _marks(switches, frame, round(_MARK * rate))
-            put(draw(cv2.resize(sequence.image(frame), size, interpolation=cv2.INTER_AREA), now, past, marks))
+    shown = frames[::step]
+    with atomic(path) as temporary:
+        with opened(temporary, size, rate / step) as put:
+            for frame in tqdm(shown, desc=path.name, unit="frame"):
+                now, past = _around(boxes, frame, round(_TRAIL * rate), scale)
+                marks = _marks(switches, frame, round(_MARK * rate))
+                image = cv2.resize(sequence.image(frame), size, interpolation=cv2.INTER_AREA)
+                put(draw(image, now, past, marks))
+        # OpenCV raises nothing where a write fails.
+        if (written := _number_of_frames(temporary)) != len(shown):
+            raise OSError(f"{path}: the film has {written} of {len(shown)} frames; nothing was replaced")
+
+
+def _number_of_frames(path: Path) -> int:
+    """The number of frames that can be read from a film, 0 where it cannot be opened."""
+    film, number = cv2.VideoCapture(str(path)), 0
+    while film.grab():
+        number += 1
+    film.release()
+    return number
 
 
 def _around(boxes: pd.DataFrame, frame: int, before: int, scale: float) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -210,13 +226,11 @@ def _mp4(path: Path, size: tuple[int, int], rate: float) -> Iterator[Callable[[n
     try:
         if not writer.isOpened():
             raise OSError(
-                f"{path}: OpenCV writes no VP9 video here; a name that ends in .gif needs no encoder"
+                f"{path.name}: OpenCV writes no VP9 video here; a name that ends in .gif needs no encoder"
             )
         yield lambda picture: writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     finally:
         writer.release()
-    if not path.is_file() or not path.stat().st_size:  # OpenCV does not tell
-        raise OSError(f"{path}: OpenCV wrote no video: is the disk full?")
 
 
 @contextmanager
