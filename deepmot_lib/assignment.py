@@ -10,6 +10,8 @@ from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Real, Shaped
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
@@ -17,8 +19,10 @@ Axis = Literal["row", "column"]
 _DIM = {"row": -1, "column": -2}
 
 
-def optimal_assignment(distance: Tensor, gate: float | None = None) -> Tensor:
-    """A* of Sec. 3: as many pairs as can be matched, at the least total distance.
+def optimal_assignment(
+    distance: Real[Tensor, "*batch N M"], gate: float | None = None
+) -> Real[Tensor, "*batch N M"]:
+    """Solve for A* of Sec. 3: as many pairs as can be matched, at the least total distance.
 
     Args:
         distance: ``(..., N, M)``, no NaN. An infinite entry can never be matched.
@@ -32,6 +36,13 @@ def optimal_assignment(distance: Tensor, gate: float | None = None) -> Tensor:
 
     Raises:
         ValueError: NaN among the distances, or fewer than two dimensions.
+
+    Example:
+        The first row's smallest entry goes to the second row, which has nothing else:
+
+        >>> optimal_assignment(torch.tensor([[0.1, 0.2], [0.3, 9.0]]), gate=1.0)
+        tensor([[0., 1.],
+                [1., 0.]])
     """
     if distance.ndim < 2:
         raise ValueError(f"distance must be (..., N, M), got {tuple(distance.shape)}")
@@ -46,8 +57,8 @@ def optimal_assignment(distance: Tensor, gate: float | None = None) -> Tensor:
     return torch.from_numpy(matched).to(distance.device, distance.dtype)
 
 
-def _solve(cost: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """One matrix: boolean (N, M)."""
+def _solve(cost: NDArray[np.float64], allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Match one matrix (N, M)."""
     matched = np.zeros(cost.shape, dtype=bool)
     if not allowed.any():
         return matched
@@ -64,9 +75,11 @@ def _solve(cost: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     return matched
 
 
-def discretize(soft: Tensor, axis: Axis = "row", threshold: float = 0.5) -> Tensor:
-    """The 0/1 assignment of a soft one (Appendix B): each line's largest entry becomes 1 where it exceeds the
-    threshold.
+def discretize(
+    soft: Real[Tensor, "*batch N M"], axis: Axis = "row", threshold: float = 0.5
+) -> Real[Tensor, "*batch N M"]:
+    """Turn a soft assignment into a 0/1 one: each line's largest entry becomes 1 where it exceeds the
+    threshold (Appendix B).
 
     Args:
         soft: ``(..., N, M)`` soft assignment.
@@ -76,6 +89,14 @@ def discretize(soft: Tensor, axis: Axis = "row", threshold: float = 0.5) -> Tens
     Returns:
         ``(..., N, M)`` 0/1, of soft's dtype, at most one 1 in each line along ``axis``; lines across it may
         hold several.
+
+    Raises:
+        ValueError: another axis.
+
+    Example:
+        >>> discretize(torch.tensor([[0.9, 0.2], [0.8, 0.3]]), "row")
+        tensor([[1., 0.],
+                [1., 0.]])
     """
     dim = _dim(axis)
     hard = torch.zeros_like(soft)
@@ -85,8 +106,10 @@ def discretize(soft: Tensor, axis: Axis = "row", threshold: float = 0.5) -> Tens
     return hard.scatter_(dim, winner, (value > threshold).to(soft.dtype))
 
 
-def weighted_accuracy(predicted: Tensor, target: Tensor) -> Tensor:
-    """WA of each matrix (Eq. 10), ``(...)`` in [0, 1].
+def weighted_accuracy(
+    predicted: Shaped[Tensor, "*batch N M"], target: Shaped[Tensor, "*batch N M"]
+) -> Float[Tensor, "*batch"]:
+    """Compute WA of each matrix (Eq. 10).
 
     WA = (w1 n1* + w0 n0*) / (w1 n1 + w0 n0), where the target holds n1 ones and n0 zeros, w0 = n1 / (n0 +
     n1), w1 = 1 - w0, and n1*, n0* of them are predicted right. (The text below Eq. 10 calls n0* "false
@@ -97,33 +120,73 @@ def weighted_accuracy(predicted: Tensor, target: Tensor) -> Tensor:
     stands in. An empty matrix scores 1.
 
     Args:
-        predicted, target: ``(..., N, M)`` 0/1.
+        predicted: ``(..., N, M)`` 0/1.
+        target: ``(..., N, M)`` 0/1.
+
+    Returns:
+        ``(...)`` in [0, 1], float32 or float64.
+
+    Raises:
+        ValueError: matrices of two shapes, or fewer than two dimensions.
+
+    Example:
+        One of two ones found, both zeros right:
+
+        >>> weighted_accuracy(torch.tensor([[1, 0], [0, 0]]), torch.eye(2))
+        tensor(0.7500)
     """
     predicted, target, dtype = _binary(predicted, target)
     return _accuracy(predicted, target).to(dtype)
 
 
-def missing_assignments(predicted: Tensor, target: Tensor, axis: Axis) -> Tensor:
-    """MA of each matrix (Appendix B), ``(...)`` in [0, 1]: the share of lines that one matrix assigns and the
-    other does not.
+def missing_assignments(
+    predicted: Shaped[Tensor, "*batch N M"], target: Shaped[Tensor, "*batch N M"], axis: Axis
+) -> Float[Tensor, "*batch"]:
+    """Compute MA of each matrix (Appendix B): the share of lines that one matrix assigns and the other does
+    not.
 
-    ``axis`` names the discretisation; the lines counted are those across it: columns after a row-wise
-    maximum, rows after a column-wise one. A line is missed where the target assigns it and the prediction
-    does not, or inversely.
+    A line is missed where the target assigns it and the prediction does not, or inversely.
 
     Args:
-        predicted, target: ``(..., N, M)`` 0/1.
+        predicted: ``(..., N, M)`` 0/1.
+        target: ``(..., N, M)`` 0/1.
+        axis: the discretisation; the lines counted are those across it: columns after a row-wise maximum,
+            rows after a column-wise one.
+
+    Returns:
+        ``(...)`` in [0, 1], float32 or float64.
+
+    Raises:
+        ValueError: matrices of two shapes, fewer than two dimensions, another axis.
+
+    Example:
+        The second column has lost its track:
+
+        >>> missing_assignments(torch.tensor([[1, 0], [1, 0]]), torch.eye(2), "row")
+        tensor(0.5000)
     """
     predicted, target, dtype = _binary(predicted, target)
     return _share(_missing(predicted, target, axis), dtype)
 
 
-def several_assignments(predicted: Tensor, axis: Axis) -> Tensor:
-    """SA of each matrix (Appendix B), ``(...)`` in [0, 1]: the share of lines across ``axis`` with more than
-    one assignment.
+def several_assignments(predicted: Shaped[Tensor, "*batch N M"], axis: Axis) -> Float[Tensor, "*batch"]:
+    """Compute SA of each matrix (Appendix B): the share of lines across ``axis`` with more than one
+    assignment.
 
-    Columns are counted after a row-wise maximum, rows after a column-wise one (the maximum itself leaves no
-    more than one along its own axis).
+    Args:
+        predicted: ``(..., N, M)`` 0/1.
+        axis: the discretisation; columns are counted after a row-wise maximum, rows after a column-wise one
+            (the maximum itself leaves no more than one along its own axis).
+
+    Returns:
+        ``(...)`` in [0, 1], float32 or float64.
+
+    Raises:
+        ValueError: fewer than two dimensions, another axis.
+
+    Example:
+        >>> several_assignments(torch.tensor([[1, 0], [1, 0]]), "row")
+        tensor(0.5000)
     """
     predicted, _, dtype = _binary(predicted, predicted)
     return _share(_several(predicted, axis), dtype)
@@ -135,19 +198,23 @@ def _dim(axis: str) -> int:
     return _DIM[axis]
 
 
-def _binary(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor, torch.dtype]:
-    """Both as bool, and the dtype for the result."""
+def _binary(
+    predicted: Tensor, target: Tensor
+) -> tuple[Bool[Tensor, "*batch N M"], Bool[Tensor, "*batch N M"], torch.dtype]:
+    """Convert both to bool, and choose the dtype for the result."""
     if predicted.ndim < 2 or predicted.shape != target.shape:
         raise ValueError(
             f"predicted and target must be (..., N, M) of one shape, "
             f"got {tuple(predicted.shape)} and {tuple(target.shape)}"
         )
     dtype = predicted.dtype if predicted.is_floating_point() else torch.get_default_dtype()
-    return predicted > 0.5, target > 0.5, dtype
+    return predicted > 0.5, target > 0.5, torch.promote_types(dtype, torch.float32)
 
 
-def _accuracy(predicted: Tensor, target: Tensor) -> Tensor:
-    """WA of each matrix in float64."""
+def _accuracy(
+    predicted: Bool[Tensor, "*batch N M"], target: Bool[Tensor, "*batch N M"]
+) -> Float[Tensor, "*batch"]:
+    """Compute WA of each matrix in float64."""
     count = (target.sum((-2, -1)), (~target).sum((-2, -1)))
     right = ((predicted & target).sum((-2, -1)), (~predicted & ~target).sum((-2, -1)))
     rates = torch.stack([r.double() / n.clamp(min=1) for r, n in zip(right, count, strict=True)])
@@ -156,16 +223,20 @@ def _accuracy(predicted: Tensor, target: Tensor) -> Tensor:
     return torch.where(there.any(0), accuracy, 1.0)
 
 
-def _missing(predicted: Tensor, target: Tensor, axis: str) -> Tensor:
-    """Bool, a value for each line across ``axis``."""
+def _missing(
+    predicted: Bool[Tensor, "*batch N M"], target: Bool[Tensor, "*batch N M"], axis: str
+) -> Bool[Tensor, "*batch lines"]:
+    """Find the lines across ``axis`` that one assigns and the other does not."""
     across = _DIM["column" if _dim(axis) == _DIM["row"] else "row"]
     return predicted.any(across) != target.any(across)
 
 
-def _several(predicted: Tensor, axis: str) -> Tensor:
+def _several(predicted: Bool[Tensor, "*batch N M"], axis: str) -> Bool[Tensor, "*batch lines"]:
+    """Find the lines across ``axis`` with more than one assignment."""
     across = _DIM["column" if _dim(axis) == _DIM["row"] else "row"]
     return predicted.sum(across) > 1
 
 
-def _share(lines: Tensor, dtype: torch.dtype) -> Tensor:
+def _share(lines: Bool[Tensor, "*batch lines"], dtype: torch.dtype) -> Float[Tensor, "*batch"]:
+    """Compute the share of lines that are marked; 0 where there are none."""
     return (lines.sum(-1).double() / max(lines.shape[-1], 1)).to(dtype)

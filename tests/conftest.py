@@ -1,5 +1,5 @@
-"""Settings of the whole suite: a busy machine must not fail a property test for being slow; and a report that
-several files look at."""
+"""Settings of the whole suite: shapes of tensors are checked at run time; a busy machine must not fail a
+property test for being slow; and a report that several files look at."""
 
 import shutil
 from pathlib import Path
@@ -7,8 +7,14 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 from hypothesis import settings
+from jaxtyping import install_import_hook
 
-from deepmot_lib.report import contents as report
+from tests import shapes
+
+# Before the library is imported: it does not check itself.
+install_import_hook(shapes.CHECKED, "tests.shapes.check")
+
+from deepmot_lib.report import contents as report  # noqa: E402
 
 REPO = Path(__file__).parents[1]
 

@@ -1,6 +1,7 @@
 """Distances against hand-worked numbers, motmetrics-free formulas in numpy and autograd's own check."""
 
 import math
+import re
 
 import hypothesis.strategies as st
 import numpy as np
@@ -137,13 +138,81 @@ def test_leading_dimensions_and_empty_sets():
         assert appearance_distance(torch.zeros(7, n, 8), torch.zeros(7, m, 8)).shape == (7, n, m)
 
 
+# --- half precision, and the ends of the range
+
+HALF = [torch.float16, torch.bfloat16]
+WITH_SIZE = {
+    "center": lambda a, b: center_distance(a, b, SIZE),
+    "jaccard": jaccard_distance,
+    "box": lambda a, b: box_distance(a, b, SIZE),
+    "appearance": appearance_distance,
+}
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("name", WITH_SIZE)
+def test_half_precision_is_computed_in_float32(name, dtype):
+    """In float16 the area of these boxes is inf, and IoU inf / inf."""
+    a, b = boxes([0, 0, 600, 400], [40, 80, 300, 460]).to(dtype), boxes([20, 10, 620, 400]).to(dtype)
+    a, b = a.requires_grad_(), b.requires_grad_()
+    distance = WITH_SIZE[name](a, b)
+    assert distance.dtype == torch.float32
+    assert torch.equal(distance, WITH_SIZE[name](a.detach().float(), b.detach().float()))
+    for gradient in torch.autograd.grad(distance.sum(), (a, b)):
+        assert gradient.dtype == dtype and gradient.isfinite().all() and gradient.any()
+
+
+@pytest.mark.parametrize("name", WITH_SIZE)
+def test_autocast_changes_no_digit(name):
+    a, b = 100 * torch.rand(2, 5, 4, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        distance = WITH_SIZE[name](a, b)
+    assert torch.equal(distance, WITH_SIZE[name](a, b)) and distance.dtype == torch.float32
+
+
+LARGEST = float(np.float32(1e15))
+large = st.floats(-LARGEST, LARGEST, width=32)
+large_arrays = arrays(np.float32, st.tuples(st.integers(1, 3), st.just(4)), elements=large)
+
+
+@given(large_arrays, large_arrays, st.sampled_from([(1.0, 1.0), SIZE, (1e6, 1e6)]))
+def test_up_to_the_stated_size_values_and_gradients_are_finite(a, b, image_size):
+    a, b = torch.tensor(a).requires_grad_(), torch.tensor(np.concatenate([a, b])).requires_grad_()
+    for distance in (box_distance(a, b, image_size), appearance_distance(a, b)):
+        assert distance.isfinite().all()
+        for gradient in torch.autograd.grad(distance.sum(), (a, b)):
+            assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("value", [2e19, -2e19, 1e16, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("name", WITH_SIZE)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_would_become_nan_is_refused(name, dtype, value):
+    """2e19 px gave a distance of NaN: the box's area is no float32."""
+    good, bad = torch.rand(3, 4, dtype=dtype), torch.rand(2, 4, dtype=dtype)
+    bad[1, 2] = value
+    spelled = "NaN" if math.isnan(value) else re.escape(f"{value:g}")
+    with pytest.raises(ValueError, match=rf"^a holds {spelled} at \(1, 2\): .* finite and at most 1e\+15"):
+        WITH_SIZE[name](bad, good)
+    with pytest.raises(ValueError, match=rf"^b holds {spelled} at \(1, 2\): "):
+        WITH_SIZE[name](good, bad)
+
+
+def test_embeddings_of_the_stated_size_keep_their_direction():
+    """Their squares, summed over 1,024 features, still fit into float32."""
+    a, b = torch.full((1, 1024), 1e15), torch.full((1, 1024), -1e15)
+    assert appearance_distance(a, a).item() == pytest.approx(0, abs=1e-6)
+    assert appearance_distance(a, b).item() == pytest.approx(1)
+
+
 def test_bad_arguments_are_named():
     good = torch.zeros(2, 4)
     with pytest.raises(ValueError, match="b must hold boxes"):
         jaccard_distance(good, torch.zeros(2, 5))
     with pytest.raises(ValueError, match="a must be a floating-point tensor"):
         jaccard_distance(good.long(), good)
-    with pytest.raises(ValueError, match="image_size"):
-        center_distance(good, good, (0, 640))
+    for size in ((0, 640), (480, -1), (480, math.inf), (math.nan, 640), (1e-30, 1e-30)):
+        with pytest.raises(ValueError, match="image_size"):
+            center_distance(good, good, size)
     with pytest.raises(ValueError, match="equal features"):
         appearance_distance(torch.zeros(2, 4), torch.zeros(2, 5))

@@ -8,10 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from deepmot_lib.identities import FrameIds
 from deepmot_lib.loss import (
     DeepMOTLoss,
     align_matches,
     column_softmax,
+    deepmot_loss,
     dmota,
     dmotp,
     row_softmax,
@@ -308,7 +310,131 @@ def test_batched_counts_equal_single_ones():
         torch.testing.assert_close(batched[1, 2], function(soft[1, 2]))
 
 
+# --- the loss as a function
+
+
+@given(sequences(), st.integers(0, 2**32 - 1))
+@settings(max_examples=25)
+def test_the_function_and_the_module_are_one_loss(frames, seed):
+    generator = torch.Generator().manual_seed(seed)
+    settings_ = {"lambda_": 3.0, "gamma": 1.5, "delta": 0.4, "scale": 20.0}
+    module, state = DeepMOTLoss(**settings_), None
+    for tracks, objects, _ in frames:
+        distance, soft = torch.rand(2, len(tracks), len(objects), generator=generator)
+        terms, state = deepmot_loss(distance, soft, FrameIds(tracks, objects), state, **settings_)
+        for mine, same in zip(terms, module(distance, soft, tracks, objects), strict=True):
+            assert torch.equal(mine, same)
+
+
+def test_a_state_can_be_used_twice_and_holds_no_graph():
+    soft = torch.eye(2).requires_grad_()
+    _, state = deepmot_loss(1 - soft, soft, FrameIds([1, 2], [10, 20]))
+    assert not state.matches.requires_grad
+    swapped = soft.flip(0)
+    for _ in range(2):
+        terms, _ = deepmot_loss(1 - swapped, swapped, FrameIds([1, 2], [10, 20]), state)
+        assert terms.ids.item() == pytest.approx(2)
+        again, _ = deepmot_loss(1 - soft, soft, FrameIds([2, 1], [20, 10]), state)
+        assert again.ids.item() == pytest.approx(0, abs=1e-6)
+
+
+# --- half precision
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_float32(dtype):
+    generator = torch.Generator().manual_seed(0)
+    distance, soft = torch.rand(2, 40, 40, generator=generator).to(dtype).requires_grad_().unbind(0)
+    terms = DeepMOTLoss()(distance, soft, range(40), range(40))
+    want = DeepMOTLoss()(distance.detach().float(), soft.detach().float(), range(40), range(40))
+    for got, value in zip(terms, want, strict=True):
+        assert got.dtype == torch.float32 and torch.equal(got, value)
+    for gradient in torch.autograd.grad(terms.total, (distance, soft)):
+        assert gradient.dtype == dtype and gradient.isfinite().all()
+    for function in (soft_false_positives, soft_false_negatives):
+        assert function(soft).dtype == torch.float32
+    assert dmotp(distance, torch.eye(40)).dtype == torch.float32
+
+
+def test_autocast_changes_no_digit():
+    distance, soft = torch.rand(2, 5, 6, generator=torch.Generator().manual_seed(0)).unbind(0)
+    want = DeepMOTLoss()(distance, soft, range(5), range(6))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = DeepMOTLoss()(distance, soft, range(5), range(6))
+    for a, b in zip(got, want, strict=True):
+        assert torch.equal(a, b)
+
+
+@given(
+    arrays(np.float32, (3, 4), elements=st.floats(0, 1, width=32)),
+    arrays(np.float32, (3, 4), elements=st.sampled_from([0.0, 1.0, 1000.0, 1e15])),
+    st.tuples(*[st.sampled_from([0.0, 1e-30, 1.0, 1e6])] * 2),
+    st.sampled_from([1e-6, 0.5, 1 - 1e-6]),
+    st.sampled_from([1e-30, 1e-3, 100.0, 1e6]),
+)
+def test_within_the_stated_ranges_everything_is_finite(soft, distance, weights, delta, scale):
+    soft, distance = torch.tensor(soft).requires_grad_(), torch.tensor(distance).requires_grad_()
+    loss = DeepMOTLoss(*weights, delta=delta, scale=scale)
+    for order in ([0, 1, 2], [2, 0, 1]):
+        terms = loss(distance, soft, order, range(4))
+        assert all(term.isfinite() for term in terms)
+        for gradient in torch.autograd.grad(terms.total, (distance, soft)):
+            assert gradient.isfinite().all()
+
+
 # --- bad input
+
+NOT_FINITE = [float("inf"), -float("inf"), float("nan")]
+
+
+@pytest.mark.parametrize("value", [*NOT_FINITE, 2e15])
+@pytest.mark.parametrize("matched", [True, False])
+def test_distances_that_are_not_finite_are_refused(value, matched):
+    """At a matched entry inf made the total inf; a gated pair is written as 1000."""
+    distance, soft = torch.full((2, 2), 0.3), torch.eye(2)
+    distance[1, 1 if matched else 0] = value
+    spelled = "NaN" if value != value else f"{value:g}".replace("+", r"\+")
+    with pytest.raises(ValueError, match=f"^distance holds {spelled} at .*1000"):
+        DeepMOTLoss()(distance, soft, [0, 1], [0, 1])
+
+
+@pytest.mark.parametrize("value", [*NOT_FINITE, 7.0, -0.5])
+def test_a_soft_assignment_outside_of_0_to_1_is_refused(value):
+    """inf made the total NaN; logits passed by mistake made a number that means nothing."""
+    soft = torch.full((2, 3), 0.4)
+    soft[0, 2] = value
+    spelled = "NaN" if value != value else f"{value:g}"
+    with pytest.raises(ValueError, match=rf"^soft holds {spelled} at \(0, 2\): .*\[0, 1\]"):
+        DeepMOTLoss()(torch.zeros(2, 3), soft, [0, 1], [0, 1, 2])
+
+
+def test_rounding_beyond_0_and_1_is_no_error():
+    soft = torch.tensor([[1.0001, -1e-5]])
+    assert DeepMOTLoss()(torch.zeros(1, 2), soft, [0], [0, 1]).fn.item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("lambda_", [-1, *NOT_FINITE, 1e7]),
+        ("gamma", [-1e-9, *NOT_FINITE, 1e7]),
+        ("delta", [0, 1, -0.5, 1.5, *NOT_FINITE]),
+        ("scale", [0, -1, *NOT_FINITE, 1e39]),
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(name, values):
+    soft = torch.eye(2)
+    terms = {
+        "lambda_": [],
+        "gamma": [lambda value: dmota(soft[0, 0], soft[0, 0], soft[0, 0], 1, gamma=value)],
+        "delta": [lambda value: row_softmax(soft, delta=value)],
+        "scale": [lambda value: soft_false_negatives(soft, scale=value)],
+    }[name]
+    function = [lambda value: deepmot_loss(soft, soft, FrameIds([0, 1], [0, 1]), **{name: value})]
+    for value in values:
+        for call in (lambda value: DeepMOTLoss(**{name: value}), *function, *terms):
+            with pytest.raises(ValueError, match=f"^{name} must "):
+                call(value)
 
 
 def test_bad_arguments_are_named():

@@ -1,0 +1,27 @@
+"""The check of types and tensor shapes at run time, for the import hook that ``conftest`` installs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import signature
+from typing import Any, TypeVar
+
+from beartype import BeartypeConf, beartype
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+#: Modules whose annotations hold for every call that the tests make.
+CHECKED = [
+    f"deepmot_lib.{name}" for name in ("assignment", "boxes", "distance", "identities", "loss", "numerics")
+]
+
+
+def check(function: Function) -> Function:
+    """Check arguments and result of each call against the annotations, once it has returned.
+
+    jaxtyping asks for two checks: of the arguments, before the call, and of everything, after it. The first
+    is left out: the library's own errors for bad input, which tests expect, would not come to pass.
+    """
+    if signature(function).return_annotation is Any:
+        return function
+    return beartype(conf=BeartypeConf(is_pep484_tower=True))(function)
