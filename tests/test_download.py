@@ -5,10 +5,13 @@ import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import numpy as np
 import pytest
 
 from deepmot_lib.__main__ import main
 from deepmot_lib.data import download, mot
+
+from .disks import small_disk
 
 
 def archive(prefix):
@@ -77,11 +80,82 @@ def test_a_part_that_is_the_whole(server, tmp_path):
     assert download.fetch("MOT17", tmp_path, server.site).is_dir()
 
 
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_a_broken_archive_leaves_no_folder(server, tmp_path):
     server.content = server.content[:-30] + bytes(30)
     with pytest.raises(ValueError, match=r"MOT17.zip: no whole zip file"):
         download.fetch("MOT17", tmp_path, server.site)
-    assert [path.name for path in tmp_path.iterdir()] == ["MOT17.zip"]
+    assert names(tmp_path) == ["MOT17.zip"]
+
+
+def zipped(**members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as files:
+        for name, content in members.items():
+            files.writestr(name.replace("__", "/"), content)
+    return buffer.getvalue()
+
+
+def broken(content):
+    """Its first member has another checksum than its entry says."""
+    return content.replace(b"1,1,10,10,20", b"1,1,10,10,21", 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (zipped(readme="no data"), "MOT17.zip: no MOTChallenge sequence here"),
+        (zipped(), "MOT17.zip: no MOTChallenge sequence here"),
+        (zipped(MOT17__notes="no data"), "MOT17.zip: no MOTChallenge sequence here"),
+        (broken(archive("")), r"MOT17.zip: train/MOT17-02-DPM/gt/gt.txt cannot be unpacked \(Bad CRC-32"),
+        (b"<html>no longer here</html>", "MOT17.zip: no whole zip file"),
+    ],
+)
+def test_an_archive_that_is_no_data_does_not_block_the_next_download(
+    server, tmp_path, capsys, content, message
+):
+    good, server.content = server.content, content
+    with pytest.raises(ValueError, match=message) as caught:
+        download.fetch("MOT17", tmp_path, server.site)
+    assert ".deepmot" not in str(caught.value)
+    assert names(tmp_path) == ["MOT17.zip"]
+    server.content = good
+    folder = download.fetch("MOT17", tmp_path, server.site)
+    assert [sequence.name for sequence in mot.find_sequences(folder)] == ["MOT17-02-DPM"]
+    assert names(tmp_path) == ["MOT17"]
+    assert f"{caught.value}; downloading it anew" in capsys.readouterr().err
+
+
+def test_an_archive_got_by_hand_is_taken(tmp_path):
+    (tmp_path / "MOT17.zip").write_bytes(archive("MOT17/"))
+    assert download.fetch("MOT17", tmp_path, "http://127.0.0.1:9").is_dir()
+    assert names(tmp_path) == ["MOT17"]
+
+
+def test_a_folder_without_sequences(server, tmp_path):
+    (tmp_path / "MOT17").mkdir()
+    assert download.fetch("MOT17", tmp_path, server.site).is_dir(), "an empty one is filled"
+    (tmp_path / "MOT16").mkdir()
+    (tmp_path / "MOT16" / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"no MOTChallenge sequence.*move .*MOT16 away to download it"):
+        download.fetch("MOT16", tmp_path, server.site)
+    assert names(tmp_path / "MOT16") == ["notes.txt"]
+
+
+@pytest.mark.parametrize(("size", "file"), [(1 << 16, "MOT17.zip.part"), (1 << 17, "MOT17")])
+def test_a_full_disk_names_what_did_not_fit(server, tmp_path, size, file):
+    """Either the archive or what it unpacks to."""
+    buffer = io.BytesIO(archive(""))
+    with zipfile.ZipFile(buffer, "a") as files:
+        files.writestr("train/MOT17-02-DPM/img1/000001.jpg", np.random.default_rng(0).bytes(90_000))
+    server.content = buffer.getvalue()
+    with small_disk(tmp_path / "disk", size) as disk:
+        with pytest.raises(OSError, match=rf"^\[Errno 28\] No space left on device: '.*{file}'$"):
+            download.fetch("MOT17", disk, server.site)
+        assert names(disk) == ["MOT17.zip" if file == "MOT17" else file]
 
 
 def test_unknown_or_unreachable(tmp_path, capsys):

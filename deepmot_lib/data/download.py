@@ -7,15 +7,16 @@ No registration is needed; the data is under CC BY-NC-SA 3.0. Whoever has it alr
 from __future__ import annotations
 
 import os
-import shutil
+import sys
 import urllib.error
 import urllib.request
-import zipfile
 from http.client import HTTPException
 from pathlib import Path
 
 from tqdm import tqdm
 
+from .archives import ArchiveError, unpack
+from .files import WRITE_ERRORS, named, temporary_folder
 from .mot import find_sequences
 
 SITE = "https://motchallenge.net/data"
@@ -27,24 +28,37 @@ def fetch(dataset: str, out: str | os.PathLike, site: str = SITE) -> Path:
     """Makes ``out/DATASET`` hold the sequences of MOT15, MOT16 or MOT17, and returns it; what is there stays.
 
     The archive grows as ``out/DATASET.zip.part``, from which another run goes on after an interruption. The
-    folder appears only when it is complete. Raises ValueError on an unknown data set or a broken archive,
-    OSError where the site cannot be reached or the connection breaks.
+    folder appears only when it is complete and holds sequences. An archive that is there already, such as one
+    got by hand, is taken if it can be, else downloaded anew.
+
+    Raises:
+        ValueError: The data set is unknown, the archive is damaged or holds no sequences, or the folder is
+            there and holds none.
+        OSError: The site cannot be reached, the connection breaks, or the disk is full.
     """
     if dataset not in DATASETS:
         raise ValueError(f"unknown data set {dataset!r}: choose one of {', '.join(DATASETS)}")
     folder, archive = Path(out) / dataset, Path(out) / f"{dataset}.zip"
-    if not folder.is_dir():
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        if not archive.is_file():
-            _download(f"{site}/{dataset}.zip", archive)
-        _unpack(archive, folder)
-        archive.unlink()
-    find_sequences(folder)
+    if folder.is_dir() and any(folder.iterdir()):
+        try:
+            find_sequences(folder)
+        except ValueError as error:
+            raise ValueError(f"{error}; move {folder} away to download it") from error
+        return folder
+    if archive.is_file():
+        try:
+            _unpack(archive, folder)
+            return folder
+        except ArchiveError as error:
+            print(f"{error}; downloading it anew", file=sys.stderr)
+    _download(f"{site}/{dataset}.zip", archive)
+    _unpack(archive, folder)
     return folder
 
 
 def _download(url: str, file: Path) -> None:
     part = file.with_name(f"{file.name}.part")
+    part.parent.mkdir(parents=True, exist_ok=True)
     done = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
     try:
@@ -66,6 +80,8 @@ def _download(url: str, file: Path) -> None:
             raise OSError(f"{url}: {error}; get it by hand and put it at {file}") from error
         total = done
     except (OSError, HTTPException) as error:
+        if isinstance(error, OSError) and error.errno in WRITE_ERRORS:
+            raise named(error, part) from error
         raise OSError(
             f"{url}: {error}; run again to go on, or get it by hand and put it at {file}"
         ) from error
@@ -75,15 +91,21 @@ def _download(url: str, file: Path) -> None:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpacks into ``folder``, without the folder of the same name that some of the archives hold."""
-    part = folder.with_name(f".{folder.name}.{os.getpid()}")
-    try:
-        with zipfile.ZipFile(archive) as files:
-            for member in tqdm(files.infolist(), unit=" files", desc=f"unpacking {archive.name}"):
-                files.extract(member, part)
+    """Unpack into ``folder``, without the folder of the same name that some of the archives hold."""
+    with temporary_folder(folder) as temporary:
+        part = temporary / "unpacked"
+        try:
+            unpack(archive, part)
+        except OSError as error:
+            raise (named(error, folder) if error.errno in WRITE_ERRORS else error) from None
         inner = part / folder.name
-        os.replace(inner if inner.is_dir() else part, folder)
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{archive}: no whole zip file ({error}); delete it and run again") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        part = inner if inner.is_dir() else part
+        try:
+            find_sequences(part)
+        except ValueError as error:
+            reason = str(error).replace(f"{part}: ", "").replace(f"{part}/", "")
+            raise ArchiveError(f"{archive}: {reason}") from error
+        if hasattr(os, "sync"):
+            os.sync()  # to the disk, before the archive is gone
+        os.replace(part, folder)
+    archive.unlink()

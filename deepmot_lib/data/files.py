@@ -26,8 +26,8 @@ except ImportError:  # Windows
 _TEMPORARY = re.compile(r"\.deepmot-(?P<machine>[0-9a-f]{8}|new)-\w+\.tmp")
 _ABANDONED_S = 24 * 3600.0  # without a change, where no lock tells
 _PROBE = 1 << 20  # bytes
-#: What a write can fail with, which does not tell the file.
-_WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE)
+#: What a write can fail with: such an error does not tell the file.
+WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 @contextmanager
@@ -69,8 +69,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
             else:
                 _copy_into(temporary, path, descriptor)
     except OSError as error:
-        if error.errno is not None and _is_of_write(error, folder):
-            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        if _is_of_write(error, folder):
+            raise named(error, path) from error
         raise
 
 
@@ -93,6 +93,12 @@ def temporary_folder(path: str | Path) -> Iterator[Path]:
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def named(error: OSError, path: str | Path) -> OSError:
+    """Return the same error of the system, about ``path``."""
+    number = error.errno or errno.EIO
+    return OSError(number, os.strerror(number), str(path))
 
 
 def visible(folder: str | Path, pattern: str) -> list[Path]:
@@ -165,8 +171,10 @@ def _raise_if_full(temporary: Path, error: Exception) -> None:
 
 def _is_of_write(error: OSError, folder: Path | None) -> bool:
     """Whether an error is about the temporary, not about another file that the block used."""
+    if error.errno is None:
+        return False
     if error.filename is None:
-        return error.errno in _WRITE_ERRORS
+        return error.errno in (*WRITE_ERRORS, errno.EPIPE)
     if folder is None:  # it could not be made
         return _TEMPORARY.fullmatch(Path(str(error.filename)).name) is not None
     return folder in (Path(str(error.filename)), *Path(str(error.filename)).parents)

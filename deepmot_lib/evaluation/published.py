@@ -3,14 +3,13 @@ ours."""
 
 from __future__ import annotations
 
-import tarfile
 import tempfile
 from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
 
-from ..data import mot
+from ..data import archives, mot
 from . import metrics as evaluation
 
 #: What the official development kit counts for Lif_T (Hornakova et al., ICML 2020) on the MOT17 training set.
@@ -50,8 +49,7 @@ def lif_t(root: Path) -> pd.DataFrame | None:
     if not labels or not (root / _ARCHIVE).is_file():
         return None
     with tempfile.TemporaryDirectory() as folder:
-        with tarfile.open(root / _ARCHIVE) as archive:
-            archive.extractall(folder, filter="data")
+        archives.unpack(root / _ARCHIVE, folder)
         results = next(Path(folder).rglob("MOT17-*.txt")).parent
         ours = evaluation.evaluate(labels[0], results, "motchallenge").loc[evaluation.OVERALL]
     return pd.DataFrame(
