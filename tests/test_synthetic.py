@@ -216,14 +216,14 @@ def test_a_camera_projects_heights_by_distance():
 
 @pytest.mark.parametrize("heading", [0, np.pi / 2, np.pi, -np.pi / 2, 0.7])
 def test_a_person_is_as_tall_as_told_and_changes_shape_while_walking(heading):
-    look = people.Look.draw(np.random.default_rng(3))
+    appearance = people.Appearance.sample(np.random.default_rng(3))
     boxes, shapes = [], []
     for phase in np.linspace(0, 2 * np.pi, 9):
-        sprite = people.draw_person(look, (200.0, 300.0), 100.0, heading, phase, 1.0, 1.0)
+        sprite = people.draw_person(appearance, (200.0, 300.0), 100.0, heading, phase, 1.0, 1.0)
         boxes.append(sprite.box())
         shapes.append(sprite.area())
     boxes = np.array(boxes)
-    assert np.abs(boxes[:, 3] - boxes[:, 1] - 100 * look.height).max() < 0.14 * 100 * look.height
+    assert np.abs(boxes[:, 3] - boxes[:, 1] - 100 * appearance.height).max() < 0.14 * 100 * appearance.height
     assert np.abs(boxes[:, 3] - 300).max() < 6
     assert np.ptp(shapes) > 0
     if heading in (0, np.pi):
@@ -231,8 +231,8 @@ def test_a_person_is_as_tall_as_told_and_changes_shape_while_walking(heading):
 
 
 def test_people_look_different():
-    looks = [people.Look.draw(np.random.default_rng(seed)) for seed in range(30)]
-    colors = np.array([np.concatenate([look.shirt, look.trousers, look.accent]) for look in looks])
+    appearances = [people.Appearance.sample(np.random.default_rng(seed)) for seed in range(30)]
+    colors = np.array([np.concatenate([one.shirt, one.trousers, one.accent]) for one in appearances])
     distance = np.abs(colors[:, None] - colors[None]).mean(-1)
     assert distance[~np.eye(30, dtype=bool)].min() > 8
 
@@ -325,7 +325,7 @@ def test_ghosts_doubles_and_suppression():
         [(1, 0.9, 0, 0, 10, 20), (1, 0.8, 1, 0, 11, 20), (1, 0.7, 30, 0, 40, 20), (2, 0.5, 1, 0, 11, 20)],
         columns=["frame", "conf", "x1", "y1", "x2", "y2"],
     )
-    assert detectors._survivors(boxes, overlap=0.6).tolist() == [True, False, True, True]
+    assert detectors._nms(boxes, overlap=0.6).tolist() == [True, False, True, True]
     nobody = pd.DataFrame(
         [(1, 1, 10, 10, 20, 40, 0.0, *[np.nan] * 4)],
         columns=["frame", "id", "x1", "y1", "x2", "y2", "visibility", "v1", "w1", "v2", "w2"],

@@ -75,13 +75,13 @@ def crowd_statistics(tables: dict[str, DataFrame]) -> Figure:
     return figure
 
 
-def detector_quality(judged: dict[str, tuple[DataFrame, DataFrame]]) -> Figure:
-    """For each detector, what ``synthetic.judge`` gives: recall by visibility, and the scores of its true
+def detector_quality(matched: dict[str, tuple[DataFrame, DataFrame]]) -> Figure:
+    """For each detector, what ``synthetic.match_detections`` returns: recall by visibility, and the scores of its true
     (filled) and false (outlined) detections."""
-    figure, axes = plt.subplots(1, 1 + len(judged), figsize=(12, 2.7), width_ratios=[1.5] + [1] * len(judged))
+    figure, axes = plt.subplots(1, 1 + len(matched), figsize=(12, 2.7), width_ratios=[1.5] + [1] * len(matched))
     edges = np.linspace(0, 1, 11)
     for ax, (name, (people, found)), color in zip(
-        axes[1:], judged.items(), ("#999999", "#E69F00", "#0072B2"), strict=False
+        axes[1:], matched.items(), ("#999999", "#E69F00", "#0072B2"), strict=False
     ):
         bins = np.clip(np.digitize(people["visibility"], edges) - 1, 0, 9)
         recall = people.groupby(bins)["found"].mean()

@@ -1,10 +1,9 @@
-"""The embedded data: rendered street scenes in MOTChallenge layout, made on the spot from a seed, free of any
-licence.
+"""The embedded data: street scenes rendered from a seed, in MOTChallenge layout, free of any license.
 
-People walk alone and in twos, stop, stand and talk, hide each other and vanish behind kiosks and trees. Every
-box is amodal (the whole person, seen or not) and every visibility is counted: the pixels that the person owns
-in the picture over those of the unoccluded silhouette, so that occluders and the image's border both lower
-it, as in MOT17. Every third sequence has a moving camera.
+People walk alone and in pairs, stop, stand and talk, occlude each other and pass behind kiosks and trees.
+Boxes are amodal (the whole person, visible or not). Visibility is measured: a person's visible pixels over
+those of the unoccluded silhouette, so that occluders and the image's border both lower it, as in MOT17. Every
+third sequence has a moving camera.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,10 +23,10 @@ import pandas as pd
 from ...experiments import settings as profiles
 from .. import mot
 from .crowd import FRAME_RATE
-from .detectors import DETECTORS, detect, judge
+from .detectors import DETECTORS, detect, match_detections
 from .stage import Stage
 
-__all__ = ["DETECTORS", "for_profile", "judge", "write_sequences"]
+__all__ = ["DETECTORS", "for_profile", "match_detections", "write_sequences"]
 
 _MANIFEST = "embedded.json"
 
@@ -34,15 +34,23 @@ _MANIFEST = "embedded.json"
 def write_sequences(
     root: str | os.PathLike, sequences: int, frames: int, image_size: tuple[int, int], seed: int = 0
 ) -> list[mot.Sequence]:
-    """Writes ``<root>/train/EMB-01-DPM``, ``-FRCNN``, ``-SDP``, ``EMB-02-...``, and returns all of them,
-    sorted by name.
+    """Render sequences to ``<root>/train/EMB-01-DPM``, ``-FRCNN``, ``-SDP``, ``EMB-02-...``.
 
-    ``sequences``: how many different ones, each with the detections of ``DETECTORS``; ``frames`` of
-    each, ten a second; ``image_size``: (height, width) in pixels; ``seed``: the same arguments give the same
-    files. The tree appears whole or not at all; one that was made with the same arguments is reused, another
-    of ours is replaced.
+    The folder is written atomically; if it exists, it is reused for equal arguments and replaced otherwise.
 
-    Raises ValueError on sizes that make no sense, FileExistsError where ``<root>/train`` is someone else's.
+    Args:
+        root: The folder to write to.
+        sequences: Number of different sequences, each written with the detections of all ``DETECTORS``.
+        frames: Number of frames of each sequence, at 10 Hz.
+        image_size: (height, width) in pixels, at least 64 each.
+        seed: Seed of all random numbers; the same arguments give the same files.
+
+    Returns:
+        All sequences, sorted by name.
+
+    Raises:
+        ValueError: An argument is out of range.
+        FileExistsError: ``<root>/train`` holds data that this function has not written.
     """
     height, width = image_size
     if sequences < 1 or frames < 1 or height < 64 or width < 64:
@@ -69,7 +77,7 @@ def write_sequences(
 
 
 def for_profile(name: str) -> Path:
-    """The folder of a profile's embedded data (what ``mot.find_sequences`` takes), rendered on first use."""
+    """Return the folder of a profile's embedded data, for ``mot.find_sequences``; render it on first use."""
     size = profiles.get(name).embedded
     root = profiles.Paths.of(name).runs / "embedded"
     write_sequences(root, size.sequences, size.frames, size.image_size, size.seed)
@@ -77,12 +85,13 @@ def for_profile(name: str) -> Path:
 
 
 def _fingerprint() -> str:
-    """Changes with the code that draws."""
+    """Hash the code that renders."""
     source = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
     return hashlib.sha256(source).hexdigest()[:16]
 
 
-def _is_complete(train: Path, arguments: dict) -> bool:
+def _is_complete(train: Path, arguments: dict[str, Any]) -> bool:
+    """Return whether the folder holds all that these arguments render."""
     try:
         same = json.loads((train / _MANIFEST).read_text()) == arguments
     except (OSError, ValueError):
@@ -95,8 +104,8 @@ def _is_complete(train: Path, arguments: dict) -> bool:
     )
 
 
-def _swap(part: Path, train: Path, arguments: dict) -> None:
-    """Puts the new tree in the old one's place; where another process was faster its equal tree stays."""
+def _swap(part: Path, train: Path, arguments: dict[str, Any]) -> None:
+    """Replace the old folder by the new one; keep an equal one that another process has written first."""
     old = train.with_name(f".train.{os.getpid()}.old")
     with contextlib.suppress(FileNotFoundError):
         if not _is_complete(train, arguments):
@@ -111,12 +120,12 @@ def _swap(part: Path, train: Path, arguments: dict) -> None:
 
 
 def _write_sequence(train: Path, number: int, frames: int, image_size: tuple[int, int], seed: int) -> None:
-    """One sequence with the folders of all detectors; images are hard links where the disk can."""
+    """Render one sequence to the folders of all detectors; images are hard links where the disk has them."""
     stage = Stage.build(number, frames, image_size, seed)
     folders = [train / f"EMB-{number:02d}-{detector.name}" for detector in DETECTORS]
     for folder in folders:
         (folder / "img1").mkdir(parents=True)
-    people = []
+    people: list[tuple[float, ...]] = []
     for frame in range(1, frames + 1):
         picture, rows = stage.render(frame)
         people += rows
@@ -130,7 +139,7 @@ def _write_sequence(train: Path, number: int, frames: int, image_size: tuple[int
                 shutil.copy2(image, folder / "img1" / image.name)
     columns = ["frame", "id", "x1", "y1", "x2", "y2", "visibility", "v1", "w1", "v2", "w2"]
     table = pd.DataFrame(people, columns=columns)
-    # Numbered in the order of appearance, from 1.
+    # Identities count from 1 in the order of appearance.
     table["id"] = pd.factorize(table["id"])[0] + 1
     for folder, detector in zip(folders, DETECTORS, strict=True):
         rng = np.random.default_rng([seed, number, 3, DETECTORS.index(detector)])

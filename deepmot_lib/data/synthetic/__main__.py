@@ -1,6 +1,6 @@
-"""The picture on the first page: ``python -m deepmot_lib.data.synthetic docs/first-picture.png``.
+"""README's picture: ``python -m deepmot_lib.data.synthetic docs/first-picture.png``.
 
-One frame of each of the three scenes, everybody's box and last two seconds in a colour of their own.
+One frame of each of the three scenes, with each person's box and last two seconds in their identity's color.
 """
 
 import io
@@ -17,7 +17,7 @@ FRAMES = {"EMB-01-FRCNN": 56, "EMB-02-FRCNN": 24, "EMB-03-FRCNN": 52}
 
 
 def draw(path: str) -> None:
-    """Renders the scenes and writes the PNG, 256 colours."""
+    """Render the scenes and write the PNG with 256 colors."""
     panels = {}
     with tempfile.TemporaryDirectory() as folder:
         for sequence in write_sequences(folder, 3, max(FRAMES.values()), (480, 640)):

@@ -1,31 +1,42 @@
-"""Who walks where: alone or in twos through the street, with stops; and a group that stands and talks."""
+"""Trajectories of the rendered people: alone or in pairs, some of whom stop, and a standing group."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .people import Look
+from .people import Appearance
 from .props import Prop
 from .scenery import Camera
 
-FRAME_RATE = 10  # Hz: a step between frames is then about as wide, in boxes, as in PETS09
-NEAR, FAR = 4.6, 15.0  # metres: people walk between
+FRAME_RATE = 10  # Hz: the motion between frames is then about as large, relative to the boxes, as in PETS09
+NEAR, FAR = 4.6, 15.0  # meters: the distances at which people walk
 
 
 @dataclass(frozen=True)
 class Walker:
-    """One person's way: arrays over the frames (index 0 is frame 1), metres, radians; ``present`` where on
-    the way."""
+    """A person's trajectory: one entry per frame (index 0 is frame 1), in meters and radians.
 
-    look: Look
-    x: np.ndarray
-    z: np.ndarray
-    heading: np.ndarray
-    phase: np.ndarray
-    stride: np.ndarray
-    present: np.ndarray
+    Attributes:
+        appearance: The person's appearance.
+        x: Position to the right.
+        z: Distance from the camera.
+        heading: Direction: 0 to the right, pi / 2 away from the camera.
+        phase: Phase of the gait cycle.
+        stride: Length of the steps, from 0 (standing) to 1 (brisk).
+        present: Whether the person is in the scene.
+    """
+
+    appearance: Appearance
+    x: NDArray[np.float64]
+    z: NDArray[np.float64]
+    heading: NDArray[np.float64]
+    phase: NDArray[np.float64]
+    stride: NDArray[np.float64]
+    present: NDArray[np.bool_]
 
 
 def crowd(
@@ -36,10 +47,22 @@ def crowd(
     density: int,
     rng: np.random.Generator,
 ) -> list[Walker]:
-    """About ``density`` people in view at any time: walkers alone or in twos who cross the view, some of whom
-    stop for a while, and a group that stands and talks."""
+    """Sample trajectories: pedestrians alone or in pairs, some of whom stop, and a standing group.
 
-    def edge(z):  # metres from the middle at which a person is out of view
+    Args:
+        camera: The camera.
+        half_width: Half of the width that any frame shows, in pixels.
+        frames: Number of frames.
+        props: Objects that no trajectory crosses.
+        density: Mean number of people in view.
+        rng: Random numbers.
+
+    Returns:
+        The trajectories.
+    """
+
+    def edge(z: float) -> float:
+        """Return the distance from the middle, in meters, at which a person is out of view."""
         return half_width * z / camera.focal + 0.6
 
     obstacles = [(prop.x, prop.z, prop.radius + 0.35) for prop in props]
@@ -63,8 +86,10 @@ def crowd(
     return walkers
 
 
-def _ends(edge, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Where a way across the view begins and ends, (x, z) each; uniform in the logarithm of the distance."""
+def _ends(
+    edge: Callable[[float], float], rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sample start and end (x, z) of a path across the view, uniform in the logarithm of the distance."""
     side = rng.choice([-1, 1])
     z, z_end = NEAR * (FAR / NEAR) ** rng.uniform(0, 1, 2)
     z_end = z + 0.55 * (z_end - z)
@@ -74,8 +99,14 @@ def _ends(edge, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return np.array([side * edge(z), z]), np.array([-side * edge(z_end), z_end])
 
 
-def _pair(start, end, first: int, frames: int, rng: np.random.Generator) -> list[Walker]:
-    """One person, or two side by side, who start at frame ``first`` (which may lie before the sequence)."""
+def _pair(
+    start: NDArray[np.float64],
+    end: NDArray[np.float64],
+    first: int,
+    frames: int,
+    rng: np.random.Generator,
+) -> list[Walker]:
+    """Sample one person, or two side by side, who start at frame ``first``, possibly before the sequence."""
     length = np.hypot(*(end - start))
     along = (end - start) / length
     across = np.array([-along[1], along[0]])
@@ -95,16 +126,16 @@ def _pair(start, end, first: int, frames: int, rng: np.random.Generator) -> list
         x, z = start[:, None] + along[:, None] * way + across[:, None] * lateral
         slope = bend * 2 * np.pi / wave * np.cos(2 * np.pi * way / wave)
         heading = np.arctan2(along[1] + slope * across[1], along[0] + slope * across[0])
-        look = Look.draw(rng)
-        phase = rng.uniform(0, 2 * np.pi) + way * 2 * np.pi / (0.8 * look.height)
+        appearance = Appearance.sample(rng)
+        phase = rng.uniform(0, 2 * np.pi) + way * 2 * np.pi / (0.8 * appearance.height)
         present = (clock >= 0) & (way < length) & (z > 2.2)
         stride = moving * np.clip(speed / 1.35, 0.75, 1.1)
-        walkers.append(Walker(look, x, z, heading, phase, stride, present))
+        walkers.append(Walker(appearance, x, z, heading, phase, stride, present))
     return walkers
 
 
-def _standing_group(center, frames: int, rng: np.random.Generator) -> list[Walker]:
-    """Two or three people who face each other and shift their weight."""
+def _standing_group(center: tuple[float, float], frames: int, rng: np.random.Generator) -> list[Walker]:
+    """Sample two or three people who face each other and shift their weight."""
     t = np.arange(frames) / FRAME_RATE
     walkers = []
     count = int(rng.integers(2, 4))
@@ -115,14 +146,16 @@ def _standing_group(center, frames: int, rng: np.random.Generator) -> list[Walke
         gesture = rng.uniform(0, 6) + 0.9 * np.sin(t * rng.uniform(1.0, 2.0))
         heading = np.full(frames, angle + np.pi) + 0.25 * np.sin(t * 0.6 + angle)
         walkers.append(
-            Walker(Look.draw(rng), x, z, heading, gesture, np.full(frames, 0.08), np.ones(frames, bool))
+            Walker(
+                Appearance.sample(rng), x, z, heading, gesture, np.full(frames, 0.08), np.ones(frames, bool)
+            )
         )
     return walkers
 
 
-def _clear(walker: Walker, obstacles) -> bool:
-    """Whether the way keeps off everything that stands there."""
+def _clear(walker: Walker, obstacles: Sequence[tuple[float, float, float]]) -> bool:
+    """Return whether the trajectory is in view and avoids all obstacles (x, z, radius)."""
     if not walker.present.any():
         return False
     x, z = walker.x[walker.present], walker.z[walker.present]
-    return all(np.hypot(x - ox, z - oz).min() > reach for ox, oz, reach in obstacles)
+    return all(bool(np.hypot(x - ox, z - oz).min() > reach) for ox, oz, reach in obstacles)

@@ -1,10 +1,10 @@
-"""Public detections for the embedded sequences: three simulated detectors that fail the way real ones do.
+"""Public detections for the rendered sequences: three simulated detectors with the errors of real ones.
 
-Each person has a latent detectability in every frame: higher when tall in the image and in full view, with a
-part of chance that lasts for several frames (real detectors lose the same person for a while). Where it is
-positive the person is found; the score follows it, so that scores carry information. Boxes jitter and lean
-towards the part in view; neighbours are suppressed; some people are found twice; and ghosts appear, mostly at
-things that stand upright, for a few frames each.
+Each person has a latent detectability in every frame: higher for a tall and fully visible person, with a
+random part that is correlated over several frames (real detectors lose the same person for a while). Where
+it is positive the person is detected, with a score that increases with it. Boxes are jittered and shifted
+towards the visible part; overlapping ones are suppressed; some people are detected twice; and false positives
+appear, mostly at upright objects, for a few frames each.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from scipy.special import expit
+from torchvision.ops import nms
 
 from ...assignment import optimal_assignment
 from ...distance import jaccard_distance
@@ -24,18 +26,28 @@ from ..mot import Sequence, pedestrians
 
 @dataclass(frozen=True)
 class Detector:
-    """How good a detector is; ``name`` ends the names of its sequences, as in MOT17."""
+    """The quality of a detector.
+
+    Attributes:
+        name: Suffix of its sequences' names, as in MOT17.
+        bias: Detectability of a fully visible person of a fifth of the image's height.
+        small: Detectability lost with each halving of the height.
+        hidden: Detectability lost between full and no visibility.
+        jitter: Standard deviation of each side of a box, as a fraction of its size.
+        doubles: Probability of a second box for the same person.
+        ghosts: Expected number of false positives per frame.
+    """
 
     name: str
-    bias: float  # detectability of a fully visible person of a fifth of the image's height
-    small: float  # lost with each halving of the height
-    hidden: float  # lost between full view and none
-    jitter: float  # standard deviation of each side, in parts of the box
-    doubles: float  # probability of a second box
-    ghosts: float  # expected ghosts a frame
+    bias: float
+    small: float
+    hidden: float
+    jitter: float
+    doubles: float
+    ghosts: float
 
 
-#: In rising quality, as MOT17's three.
+#: In increasing quality, as MOT17's three.
 DETECTORS = (
     Detector("DPM", bias=1.0, small=1.1, hidden=6.5, jitter=0.055, doubles=0.05, ghosts=0.9),
     Detector("FRCNN", bias=2.5, small=0.9, hidden=6.0, jitter=0.035, doubles=0.025, ghosts=0.6),
@@ -48,32 +60,42 @@ def detect(
     detector: Detector,
     frames: int,
     image_size: tuple[int, int],
-    ghost_box: Callable[[int, np.random.Generator], Callable[[int], tuple | None]],
+    ghost_box: Callable[[np.random.Generator], Callable[[int], tuple[float, ...] | None]],
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Detections with the columns frame, id (-1), x1, y1, x2, y2, conf in (0, 1).
+    """Simulate a detector on a sequence.
 
-    ``people``: frame, id, x1, y1, x2, y2, visibility and the box of the part in view, v1, w1, v2, w2 (NaN
-    where there is none). ``ghost_box(start, rng)`` gives a function from a frame to the box of a new ghost,
-    or None out of view.
+    Args:
+        people: One row per person and frame: frame, id, x1, y1, x2, y2, visibility in [0, 1], and the box of
+            the visible part, v1, w1, v2, w2 (NaN if none).
+        detector: The detector's quality.
+        frames: Number of frames of the sequence.
+        image_size: (height, width) of the images in pixels.
+        ghost_box: Samples the place of a false positive: a function from a frame to a box, or None out of
+            view.
+        rng: Random numbers.
+
+    Returns:
+        Detections with the columns frame, id (-1), x1, y1, x2, y2 in pixels, conf in (0, 1); sorted by frame,
+        highest score first.
     """
     height, width = image_size
     boxes = people[["x1", "y1", "x2", "y2"]].to_numpy(float)
-    seen = people[["v1", "w1", "v2", "w2"]].to_numpy(float)
+    visible = people[["v1", "w1", "v2", "w2"]].to_numpy(float)
     visibility = people["visibility"].to_numpy(float)
-    chance = _lasting_noise(people, frames, rng)
+    chance = _correlated_noise(people, frames, rng)
     tall = np.log2(np.maximum(boxes[:, 3] - boxes[:, 1], 1) / (0.2 * height)).clip(-2.5, 1)
     quality = detector.bias + detector.small * tall - detector.hidden * (1 - visibility) + chance
     found = (quality > 0) & (visibility > 0.08)
-    boxes, seen, visibility, quality = boxes[found], seen[found], visibility[found], quality[found]
+    boxes, visible, visibility, quality = boxes[found], visible[found], visibility[found], quality[found]
 
     lean = rng.uniform(0, 0.6, (len(boxes), 1)) * (1 - visibility[:, None])
-    boxes = (1 - lean) * boxes + lean * seen
+    boxes = (1 - lean) * boxes + lean * visible
     boxes = _jittered(boxes, detector.jitter * (1.5 - 0.5 * visibility)[:, None], rng)
     conf = expit(0.8 * quality + rng.normal(0, 0.4, len(boxes)))
     table = pd.DataFrame({"frame": people["frame"].to_numpy()[found], "conf": conf})
     table[["x1", "y1", "x2", "y2"]] = boxes
-    table = table[_survivors(table, overlap=0.6)]
+    table = table[_nms(table, overlap=0.6)]
 
     twice = table[rng.random(len(table)) < detector.doubles]
     second = _jittered(twice[["x1", "y1", "x2", "y2"]].to_numpy(), 0.16, rng)
@@ -88,9 +110,8 @@ def detect(
     return table.assign(id=-1).sort_values(["frame", "conf"], ascending=[True, False], kind="stable")
 
 
-def _lasting_noise(people: pd.DataFrame, frames: int, rng: np.random.Generator) -> np.ndarray:
-    """(rows,): an autoregressive walk over the frames for each person (standard deviation 1), and a constant
-    part (0.5)."""
+def _correlated_noise(people: pd.DataFrame, frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Sample, for each row, its person's first-order autoregression (std 1) plus a constant (std 0.5)."""
     identities = np.unique(people["id"])
     keep = 0.85
     walk = np.empty((frames, len(identities)))
@@ -101,38 +122,38 @@ def _lasting_noise(people: pd.DataFrame, frames: int, rng: np.random.Generator) 
     return walk[people["frame"].to_numpy() - 1, np.searchsorted(identities, people["id"])]
 
 
-def _jittered(boxes: np.ndarray, spread: np.ndarray | float, rng: np.random.Generator) -> np.ndarray:
-    """Each side moved by a part of the box's extent, (rows, 4); sides never swap."""
+def _jittered(
+    boxes: NDArray[np.float64], spread: NDArray[np.float64] | float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Shift each side of boxes (rows, 4) by a random fraction of their size; sides never swap."""
     extent = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-    moved = boxes + extent * (spread * rng.standard_normal(boxes.shape)).clip(-0.4, 0.4)
-    return moved
+    return boxes + extent * (spread * rng.standard_normal(boxes.shape)).clip(-0.4, 0.4)
 
 
-def _survivors(table: pd.DataFrame, overlap: float) -> np.ndarray:
-    """bool (rows,): non-maximum suppression in each frame at this intersection over union."""
-    boxes = table[["x1", "y1", "x2", "y2"]].to_numpy()
-    keep = np.ones(len(table), bool)
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    for rows in table.reset_index(drop=True).groupby("frame").indices.values():
-        rows = rows[np.argsort(-table["conf"].to_numpy()[rows], kind="stable")]
-        low = np.maximum(boxes[rows, None, :2], boxes[None, rows, :2])
-        high = np.minimum(boxes[rows, None, 2:], boxes[None, rows, 2:])
-        common = np.prod(np.clip(high - low, 0, None), axis=-1)
-        iou = common / np.maximum(area[rows, None] + area[None, rows] - common, 1e-9)
-        for index, row in enumerate(rows):
-            if keep[row]:
-                keep[rows[index + 1 :][iou[index, index + 1 :] > overlap]] = False
+def _nms(table: pd.DataFrame, overlap: float) -> NDArray[np.bool_]:
+    """Mark the rows that remain after non-maximum suppression in each frame at this IoU."""
+    boxes = _tensor(table)
+    scores = torch.from_numpy(table["conf"].to_numpy(copy=True))
+    keep = np.zeros(len(table), bool)
+    for indices in table.reset_index(drop=True).groupby("frame").indices.values():
+        rows = torch.as_tensor(indices)
+        keep[rows[nms(boxes[rows], scores[rows], overlap)]] = True
     return keep
 
 
-def _ghosts(detector: Detector, frames: int, ghost_box, rng: np.random.Generator) -> pd.DataFrame:
-    """False detections that last for five frames on average, flicker and score low."""
+def _ghosts(
+    detector: Detector,
+    frames: int,
+    ghost_box: Callable[[np.random.Generator], Callable[[int], tuple[float, ...] | None]],
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Sample flickering false positives with low scores that last for five frames on average."""
     lasting = 5
     rows = []
     for start in np.sort(
         rng.integers(1 - lasting, frames + 1, rng.poisson(detector.ghosts * (frames + lasting) / lasting))
     ):
-        box_at = ghost_box(int(start), rng)
+        box_at = ghost_box(rng)
         level = rng.normal(-0.4, 0.7)
         for frame in range(int(start), int(start) + rng.geometric(1 / lasting)):
             box = box_at(frame) if 1 <= frame <= frames and rng.random() < 0.85 else None
@@ -144,24 +165,32 @@ def _ghosts(detector: Detector, frames: int, ghost_box, rng: np.random.Generator
     return table.astype({"frame": int})
 
 
-def judge(sequences: Iterable[Sequence]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The ground truth with a column ``found`` and the detections with a column ``true`` (both bool): matched
-    frame by frame, each once, at an intersection over union of at least one half."""
+def match_detections(sequences: Iterable[Sequence]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Match detections with the ground truth, one-to-one in each frame, at an IoU of at least 0.5.
+
+    Args:
+        sequences: Sequences with ground truth and detections.
+
+    Returns:
+        The ground truth of all sequences with a column ``found``, and their detections with a column ``true``
+        (both bool).
+    """
     people, detections = [], []
     for sequence in sequences:
         objects, boxes = pedestrians(sequence.gt()), sequence.detections()
-        objects, boxes = objects.assign(found=False), boxes.assign(true=False)
-        groups = dict(iter(boxes.groupby("frame")))
-        for frame, rows in objects.groupby("frame"):
-            if frame in groups:
-                ours, theirs = (
-                    torch.from_numpy(table[["x1", "y1", "x2", "y2"]].to_numpy(float))
-                    for table in (groups[frame], rows)
-                )
-                # The gate leaves pairs at or above it unmatched: an overlap of exactly one half is a match.
-                match = optimal_assignment(jaccard_distance(ours, theirs), gate=0.5 + 1e-9).bool().numpy()
-                boxes.loc[groups[frame].index[match.any(1)], "true"] = True
-                objects.loc[rows.index[match.any(0)], "found"] = True
-        people.append(objects)
-        detections.append(boxes)
+        true, found = np.zeros(len(boxes), bool), np.zeros(len(objects), bool)
+        rows_of_objects = objects.reset_index(drop=True).groupby("frame").indices
+        for frame, rows in boxes.reset_index(drop=True).groupby("frame").indices.items():
+            columns = rows_of_objects.get(frame, np.empty(0, int))
+            distance = jaccard_distance(_tensor(boxes.iloc[rows]), _tensor(objects.iloc[columns]))
+            # The gate leaves pairs at or above it unmatched: an overlap of exactly one half is a match.
+            match = optimal_assignment(distance, gate=0.5 + 1e-9).bool().numpy()
+            true[rows], found[columns] = match.any(1), match.any(0)
+        people.append(objects.assign(found=found))
+        detections.append(boxes.assign(true=true))
     return pd.concat(people, ignore_index=True), pd.concat(detections, ignore_index=True)
+
+
+def _tensor(table: pd.DataFrame) -> torch.Tensor:
+    """Return the boxes (rows, 4) of a table."""
+    return torch.from_numpy(table[["x1", "y1", "x2", "y2"]].to_numpy(float, copy=True))

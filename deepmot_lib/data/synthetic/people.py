@@ -1,29 +1,36 @@
-"""Drawn pedestrians: an articulated body in 3D, dressed, posed by a gait cycle, projected to a small picture.
+"""Rendered pedestrians: an articulated 3D body with clothes, posed by a gait cycle and projected to a sprite.
 
-A body is a skeleton in units of its height, in its own frame (to its left, up, forward). It turns by its
-heading, limbs become tapered capsules, and what is nearer is painted over what is farther.
+A body is a skeleton in units of its height, in its own coordinates (left, up, forward). It is rotated by its
+heading, limbs become tapered capsules, and they are painted from the farthest to the nearest.
 """
 # ruff: noqa: RUF005 -- an array plus a tuple is a sum of vectors here
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .canvas import Brush, Sprite
+from .canvas import RGB, Brush, Sprite
 
-SHIRTS = [
+_Choice = TypeVar("_Choice")
+#: Joints by name: (x, y) in meters.
+Joints: TypeAlias = dict[str, NDArray[Any]]
+
+SHIRTS: list[RGB] = [
     (200, 40, 45), (235, 120, 30), (245, 200, 50), (60, 150, 70), (30, 130, 140), (50, 110, 200),
     (35, 50, 110), (120, 60, 150), (225, 110, 160), (240, 240, 235), (50, 50, 55), (140, 95, 60),
     (150, 200, 220), (170, 190, 90),
 ]  # fmt: skip
-TROUSERS = [
+TROUSERS: list[RGB] = [
     (40, 55, 95), (30, 30, 36), (95, 95, 100), (165, 140, 105), (70, 85, 60), (110, 130, 165), (105, 70, 50),
     (200, 195, 185), (120, 40, 50),
 ]  # fmt: skip
-SKIN = [(244, 208, 177), (232, 186, 148), (200, 150, 110), (150, 102, 70), (98, 66, 48)]
-HAIR = [
+SKIN: list[RGB] = [(244, 208, 177), (232, 186, 148), (200, 150, 110), (150, 102, 70), (98, 66, 48)]
+HAIR: list[RGB] = [
     (40, 30, 26),
     (84, 54, 34),
     (140, 96, 52),
@@ -40,36 +47,37 @@ HAIRCUTS = ["short", "long", "bun", "bald"]
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a person looks like; ``height`` in metres, ``build`` the relative width, colours RGB."""
+class Appearance:
+    """A person's appearance; ``height`` in meters, ``build`` the relative width, colors RGB."""
 
     height: float
     build: float
-    skin: tuple
-    hair: tuple
+    skin: RGB
+    hair: RGB
     haircut: str
-    shirt: tuple
-    accent: tuple
+    shirt: RGB
+    accent: RGB
     pattern: str
     long_sleeves: bool
     outfit: str
-    trousers: tuple
-    shoes: tuple
+    trousers: RGB
+    shoes: RGB
     hat: str
-    hat_color: tuple
+    hat_color: RGB
     bag: str
-    bag_color: tuple
+    bag_color: RGB
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> Look:
-        """A person at random."""
+    def sample(cls, rng: np.random.Generator) -> Appearance:
+        """Sample an appearance."""
 
-        def pick(choices):
-            return choices[rng.integers(len(choices))]
+        def pick(choices: Sequence[_Choice]) -> _Choice:
+            return choices[int(rng.integers(len(choices)))]
 
-        def dye(palette):
+        def dye(palette: Sequence[RGB]) -> RGB:
             color = np.array(pick(palette)) + rng.normal(0, 8, 3)
-            return tuple(float(value) for value in np.clip(color, 12, 248))
+            red, green, blue = np.clip(color, 12, 248).tolist()
+            return red, green, blue
 
         child = rng.random() < 0.08
         shirt = dye(SHIRTS)
@@ -96,10 +104,21 @@ class Look:
         )
 
 
-def skeleton(phase: float, stride: float) -> dict[str, np.ndarray]:
-    """Joints by name, (3,): to the left, up, forward, in body heights. ``phase`` of the gait cycle in
-    radians, ``stride`` 0 (standing) to 1 (brisk). The lower foot stands on the ground."""
-    joints = {"neck": (0, 0.835, 0.015 * stride), "head": (0, 0.925, 0.03 * stride), "hips": (0, 0.5, 0)}
+def skeleton(phase: float, stride: float) -> dict[str, NDArray[np.float64]]:
+    """Pose the skeleton so that the lower foot stands on the ground.
+
+    Args:
+        phase: Phase of the gait cycle in radians.
+        stride: Length of the steps, from 0 (standing) to 1 (brisk).
+
+    Returns:
+        Joints by name, each (3,): left, up, forward, in body heights.
+    """
+    joints: dict[str, Sequence[float] | NDArray[Any]] = {
+        "neck": (0, 0.835, 0.015 * stride),
+        "head": (0, 0.925, 0.03 * stride),
+        "hips": (0, 0.5, 0),
+    }
     for side, sign in (("left", 1), ("right", -1)):
         swing = np.sin(phase if sign > 0 else phase + np.pi)
         lift = max(0.0, np.cos(phase if sign > 0 else phase + np.pi))
@@ -121,7 +140,7 @@ def skeleton(phase: float, stride: float) -> dict[str, np.ndarray]:
 
 
 def draw_person(
-    look: Look,
+    appearance: Appearance,
     foot: tuple[float, float],
     scale: float,
     heading: float,
@@ -129,77 +148,97 @@ def draw_person(
     stride: float,
     sun: float,
 ) -> Sprite:
-    """The person as seen by the camera, unoccluded.
+    """Draw a person as seen by the camera, unoccluded.
 
-    ``foot``: frame pixels of the point on the ground below the body; ``scale``: pixels a metre; ``heading``:
-    0 to the right, pi / 2 away from the camera; ``phase``, ``stride``: see ``skeleton``.
+    Args:
+        appearance: The person's appearance.
+        foot: Frame coordinates (x, y) in pixels of the ground point below the body.
+        scale: Pixels per meter.
+        heading: Direction in radians: 0 to the right, pi / 2 away from the camera.
+        phase: Phase of the gait cycle in radians.
+        stride: Length of the steps, from 0 (standing) to 1 (brisk).
+        sun: -1 for light from the left, 1 from the right.
+
+    Returns:
+        The sprite.
     """
-    height, build = look.height, look.build
+    height, build = appearance.height, appearance.build
     brush = Brush((0.55 * height, 1.12 * height, 0.1 * height), scale, foot, sun)
     forward, left = (np.cos(heading), np.sin(heading)), (-np.sin(heading), np.cos(heading))
-    flat, depth = {}, {}
+    flat: Joints = {}
+    depth: dict[str, float] = {}
     for name, (aside, up, ahead) in skeleton(phase, stride).items():
         aside *= build
         flat[name] = height * np.array([aside * left[0] + ahead * forward[0], up])
         depth[name] = aside * left[1] + ahead * forward[1]
     unit = height * build
 
-    def limbs(kind, sides):
+    def limbs(kind: str, sides: Iterable[str]) -> None:
         for side in sides:
             if kind == "leg":
-                _leg(brush, look, flat, side, unit)
+                _leg(brush, appearance, flat, side, unit)
             else:
-                _arm(brush, look, flat, side, unit)
+                _arm(brush, appearance, flat, side, unit)
 
     far_first = sorted(("left", "right"), key=lambda side: -depth[f"{side} elbow"])
     behind = [side for side in far_first if depth[f"{side} elbow"] > 0.02]
     limbs("arm", behind)
-    if look.bag == "backpack" and forward[1] <= 0:
-        _backpack(brush, look, flat, forward, unit)
+    if appearance.bag == "backpack" and forward[1] <= 0:
+        _backpack(brush, appearance, flat, forward, unit)
     limbs("leg", sorted(("left", "right"), key=lambda side: -depth[f"{side} knee"]))
-    if look.haircut == "long" and forward[1] <= 0:
+    if appearance.haircut == "long" and forward[1] <= 0:
         radius = 0.064 * np.sqrt(unit * height)
-        _mane(brush, look, flat["head"], np.array([-forward[0], 0]), radius)
-    _torso(brush, look, flat, left, forward, unit)
-    _head(brush, look, flat, forward, unit)
-    if look.bag == "backpack" and forward[1] > 0:
-        _backpack(brush, look, flat, forward, unit)
+        _mane(brush, appearance, flat["head"], np.array([-forward[0], 0]), radius)
+    _torso(brush, appearance, flat, left, forward, unit)
+    _head(brush, appearance, flat, forward, unit)
+    if appearance.bag == "backpack" and forward[1] > 0:
+        _backpack(brush, appearance, flat, forward, unit)
     limbs("arm", [side for side in far_first if side not in behind])
     return brush.sprite()
 
 
-def _leg(brush, look, flat, side, unit):
+def _leg(brush: Brush, appearance: Appearance, flat: Joints, side: str, unit: float) -> None:
     hip, knee, ankle, toe = (flat[f"{side} {name}"] for name in ("hip", "knee", "ankle", "toe"))
-    bare = look.outfit in ("shorts", "skirt")
-    brush.capsule(ankle, toe, 0.024 * unit, 0.018 * unit, look.shoes)
-    brush.capsule(knee, ankle, 0.036 * unit, 0.026 * unit, look.skin if bare else look.trousers)
-    brush.capsule(hip, knee, 0.055 * unit, 0.039 * unit, look.trousers)
+    bare = appearance.outfit in ("shorts", "skirt")
+    brush.capsule(ankle, toe, 0.024 * unit, 0.018 * unit, appearance.shoes)
+    brush.capsule(knee, ankle, 0.036 * unit, 0.026 * unit, appearance.skin if bare else appearance.trousers)
+    brush.capsule(hip, knee, 0.055 * unit, 0.039 * unit, appearance.trousers)
 
 
-def _arm(brush, look, flat, side, unit):
+def _arm(brush: Brush, appearance: Appearance, flat: Joints, side: str, unit: float) -> None:
     shoulder, elbow, hand = (flat[f"{side} {name}"] for name in ("shoulder", "elbow", "hand"))
-    sleeve = look.shirt if look.outfit != "coat" else look.bag_color
-    if look.bag == "handbag" and side == "left":
+    sleeve = appearance.shirt if appearance.outfit != "coat" else appearance.bag_color
+    if appearance.bag == "handbag" and side == "left":
         brush.capsule(
-            hand - (0, 0.05 * unit), hand - (0, 0.11 * unit), 0.035 * unit, 0.06 * unit, look.bag_color
+            hand - (0, 0.05 * unit), hand - (0, 0.11 * unit), 0.035 * unit, 0.06 * unit, appearance.bag_color
         )
-    brush.disc(hand, 0.022 * unit, look.skin)
-    brush.capsule(elbow, hand, 0.026 * unit, 0.02 * unit, sleeve if look.long_sleeves else look.skin)
+    brush.disc(hand, 0.022 * unit, appearance.skin)
+    brush.capsule(
+        elbow, hand, 0.026 * unit, 0.02 * unit, sleeve if appearance.long_sleeves else appearance.skin
+    )
     brush.capsule(shoulder, elbow, 0.035 * unit, 0.028 * unit, sleeve)
 
 
-def _backpack(brush, look, flat, forward, unit):
+def _backpack(
+    brush: Brush, appearance: Appearance, flat: Joints, forward: tuple[float, float], unit: float
+) -> None:
     shift = np.array([-0.1 * forward[0], 0]) * unit
     top, bottom = flat["neck"] + shift - (0, 0.09 * unit), flat["hips"] + shift + (0, 0.1 * unit)
-    brush.capsule(top, bottom, 0.062 * unit, 0.075 * unit, look.bag_color)
+    brush.capsule(top, bottom, 0.062 * unit, 0.075 * unit, appearance.bag_color)
     brush.capsule(
-        bottom, bottom + (0, 0.03 * unit), 0.045 * unit, 0.045 * unit, np.multiply(look.bag_color, 0.7)
+        bottom, bottom + (0, 0.03 * unit), 0.045 * unit, 0.045 * unit, np.multiply(appearance.bag_color, 0.7)
     )
 
 
-def _torso(brush, look, flat, left, forward, unit):
-    """Trunk between shoulders and hips; wide from the front, narrow from the side; skirts and coats hang
-    below."""
+def _torso(
+    brush: Brush,
+    appearance: Appearance,
+    flat: Joints,
+    left: tuple[float, float],
+    forward: tuple[float, float],
+    unit: float,
+) -> None:
+    """Draw the trunk, wide from the front and narrow from the side, and a skirt or coat below it."""
     wide, deep = abs(left[0]), abs(forward[0])
     chest = (0.105 * wide + 0.066 * deep) * unit
     waist = (0.082 * wide + 0.06 * deep) * unit
@@ -213,11 +252,11 @@ def _torso(brush, look, flat, left, forward, unit):
             neck + (chest, -0.035 * unit), neck + (0.035 * unit, 0.01 * unit),
         ]
     )  # fmt: skip
-    brush.capsule(neck, flat["head"], 0.032 * unit, 0.032 * unit, np.multiply(look.skin, 0.85))
+    brush.capsule(neck, flat["head"], 0.032 * unit, 0.032 * unit, np.multiply(appearance.skin, 0.85))
     knees = (flat["left knee"] + flat["right knee"]) / 2
     spread = hips + 0.5 * abs(flat["left knee"][0] - flat["right knee"][0])
-    if look.outfit in ("skirt", "coat"):
-        color = look.trousers if look.outfit == "skirt" else look.bag_color
+    if appearance.outfit in ("skirt", "coat"):
+        color = appearance.trousers if appearance.outfit == "skirt" else appearance.bag_color
         hem = knees + (0, 0.04 * unit)
         corners = [
             pelvis + (-waist, 0.06 * unit),
@@ -226,17 +265,25 @@ def _torso(brush, look, flat, left, forward, unit):
             hem + (-spread, 0),
         ]
         brush.polygon(corners, np.multiply(color, 0.9))
-    _cloth(brush, look, outline, neck, pelvis, forward, unit)
+    _cloth(brush, appearance, outline, neck, pelvis, forward, unit)
     brush.polygon(
         outline[[3, 4]].repeat(2, 0) + [(0, 0), (0, 0.022 * unit), (0, 0.022 * unit), (0, 0)], (40, 32, 30)
     )
 
 
-def _cloth(brush, look, outline, neck, pelvis, forward, unit):
-    """Fills the trunk with the shirt's pattern, shaded across."""
-    main = np.array(look.bag_color if look.outfit == "coat" else look.shirt)
+def _cloth(
+    brush: Brush,
+    appearance: Appearance,
+    outline: NDArray[Any],
+    neck: NDArray[Any],
+    pelvis: NDArray[Any],
+    forward: tuple[float, float],
+    unit: float,
+) -> None:
+    """Fill the trunk with the shirt's pattern, shaded from side to side."""
+    main = np.array(appearance.bag_color if appearance.outfit == "coat" else appearance.shirt)
 
-    def paint(x, y):
+    def paint(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
         x, y = (x - neck[0]) / unit, y / unit
         second = {
             "plain": lambda: x > np.inf,
@@ -246,56 +293,66 @@ def _cloth(brush, look, outline, neck, pelvis, forward, unit):
             "halves": lambda: y > (neck[1] + pelvis[1]) / 2 / unit,
             "dots": lambda: ((x / 0.055) % 1 - 0.5) ** 2 + ((y / 0.055) % 1 - 0.5) ** 2 < 0.08,
             "open": lambda: np.abs(x - 0.06 * forward[0]) < 0.03 * max(0.0, -forward[1]),
-        }[look.pattern]()
+        }[appearance.pattern]()
         across = x / (np.abs(outline[:, 0] - neck[0]).max() / unit)
         shade = 0.92 + 0.14 * across * brush.sun - 0.1 * across**2
-        return np.where(second[:, None], np.array(look.accent), main) * shade[:, None]
+        return np.where(second[:, None], np.array(appearance.accent), main) * shade[:, None]
 
     brush.fill(outline, paint)
 
 
-def _mane(brush, look, center, back, radius):
+def _mane(
+    brush: Brush, appearance: Appearance, center: NDArray[Any], back: NDArray[Any], radius: float
+) -> None:
     start, end = center + back * 0.3 * radius, center + back * 0.6 * radius - (0, 1.8 * radius)
-    brush.capsule(start, end, 1.05 * radius, 0.75 * radius, look.hair)
+    brush.capsule(start, end, 1.05 * radius, 0.75 * radius, appearance.hair)
 
 
-def _head(brush, look, flat, forward, unit):
+def _head(
+    brush: Brush, appearance: Appearance, flat: Joints, forward: tuple[float, float], unit: float
+) -> None:
     center = flat["head"]
-    radius = 0.064 * np.sqrt(unit * look.height)
-    hair = look.skin if look.haircut == "bald" else look.hair
+    radius = 0.064 * np.sqrt(unit * appearance.height)
+    hair = appearance.skin if appearance.haircut == "bald" else appearance.hair
     back = np.array([-forward[0], 0])
-    if look.haircut == "long" and forward[1] > 0:
-        _mane(brush, look, center, back, radius)
-    if look.haircut == "bun":
+    if appearance.haircut == "long" and forward[1] > 0:
+        _mane(brush, appearance, center, back, radius)
+    if appearance.haircut == "bun":
         brush.disc(center + back * 1.0 * radius + (0, 0.65 * radius), 0.48 * radius, hair)
     brush.capsule(center + (0, 0.08 * radius), center - (0, 0.2 * radius), 1.04 * radius, 0.86 * radius, hair)
     if forward[1] < 0.55:  # the face shows unless the person walks away
         face = center + (forward[0] * 0.3 * radius, -0.2 * radius)
-        brush.capsule(face, face - (0, 0.2 * radius), 0.84 * radius, 0.7 * radius, look.skin)
+        brush.capsule(face, face - (0, 0.2 * radius), 0.84 * radius, 0.7 * radius, appearance.skin)
         for side in (-0.33, 0.33) if forward[1] < -0.2 else (0.3 * np.sign(forward[0]),):
             eye = face + ((side - 0.35 * side * abs(forward[0]) + 0.3 * forward[0]) * radius, 0.05 * radius)
             brush.dot(eye, 0.1 * radius, (30, 24, 24))
-    if look.hat == "none":
+    if appearance.hat == "none":
         return
     arc = np.linspace(0, np.pi, 14)
     crown = center + (0, 0.18 * radius) + 1.1 * radius * np.stack([np.cos(arc), np.sin(arc)], 1)
-    brush.polygon(crown, np.multiply(look.hat_color, 0.85))
-    brush.polygon((crown - center) * 0.8 + center + (brush.sun * 0.1 * radius, 0.1 * radius), look.hat_color)
+    brush.polygon(crown, np.multiply(appearance.hat_color, 0.85))
+    brush.polygon(
+        (crown - center) * 0.8 + center + (brush.sun * 0.1 * radius, 0.1 * radius), appearance.hat_color
+    )
     rim = center + (0, 0.2 * radius)
-    if look.hat == "cap":
+    if appearance.hat == "cap":
         brush.capsule(
             rim,
             rim + (forward[0] * 1.5 * radius, -0.08 * radius),
             0.16 * radius,
             0.1 * radius,
-            look.hat_color,
+            appearance.hat_color,
         )
-    elif look.hat == "brim":
+    elif appearance.hat == "brim":
         brush.capsule(
-            rim - (1.5 * radius, 0), rim + (1.5 * radius, 0), 0.14 * radius, 0.14 * radius, look.hat_color
+            rim - (1.5 * radius, 0),
+            rim + (1.5 * radius, 0),
+            0.14 * radius,
+            0.14 * radius,
+            appearance.hat_color,
         )
     else:
         brush.capsule(
-            rim - (0.95 * radius, 0), rim + (0.95 * radius, 0), 0.2 * radius, 0.2 * radius, look.accent
+            rim - (0.95 * radius, 0), rim + (0.95 * radius, 0), 0.2 * radius, 0.2 * radius, appearance.accent
         )
-        brush.disc(center + (0, 1.35 * radius), 0.26 * radius, look.accent)
+        brush.disc(center + (0, 1.35 * radius), 0.26 * radius, appearance.accent)

@@ -1,21 +1,23 @@
-"""What stands in the street and hides people: trees, lamps, kiosks, benches; and the shadows."""
+"""Street furniture that occludes people (trees, lamps, kiosks, benches), and shadows."""
 # ruff: noqa: RUF005 -- an array plus a tuple is a sum of vectors here
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from .canvas import Brush, Sprite, window
+from .canvas import Brush, Sprite, Vector, window
 from .scenery import GREENS
 
 
 @dataclass(frozen=True)
 class Prop:
-    """Something that stands in the street at (x, z); ``radius`` metres that nobody walks into."""
+    """An object in the street at (x, z), in meters."""
 
     kind: str
     x: float
@@ -24,18 +26,19 @@ class Prop:
 
     @property
     def radius(self) -> float:
+        """The radius around (x, z), in meters, that no person's path enters."""
         return {"kiosk": 1.3, "bench": 0.9, "planter": 0.8, "column": 0.75, "phone": 0.6}.get(self.kind, 0.4)
 
-    @functools.lru_cache(maxsize=32)  # noqa: B019 -- a still camera asks for the same pictures again and again
+    @functools.lru_cache(maxsize=32)  # noqa: B019 -- from a static camera every frame shows the same sprite
     def draw(self, foot: tuple[float, float], scale: float, sun: float) -> Sprite:
-        """As seen with its foot at these frame pixels; the same shape each time."""
+        """Draw the object with its foot at these frame pixels; its shape follows from ``seed``."""
         extent = {"tree": (2.0, 5.2, 0.2), "lamp": (0.7, 4.1, 0.2)}.get(self.kind, (1.6, 3.4, 0.3))
         brush = Brush(extent, scale, foot, sun)
         PROPS[self.kind](brush, np.random.default_rng(self.seed))
         return brush.sprite()
 
 
-def _rectangle(brush: Brush, x: float, y: float, width: float, height: float, color) -> None:
+def _rectangle(brush: Brush, x: float, y: float, width: float, height: float, color: Vector) -> None:
     color = np.asarray(color, float)
     brush.polygon([(x, y), (x + width, y), (x + width, y + height), (x, y + height)], color)
     dark = x if brush.sun > 0 else x + 0.82 * width
@@ -133,7 +136,7 @@ def _phone(brush: Brush, rng: np.random.Generator) -> None:
     brush.polygon([(-0.5, 2.3), (0.5, 2.3), (0.36, 2.48), (-0.36, 2.48)], red)
 
 
-PROPS = {
+PROPS: dict[str, Callable[[Brush, np.random.Generator], None]] = {
     "tree": _tree,
     "lamp": _lamp,
     "column": _column,
@@ -145,9 +148,9 @@ PROPS = {
 
 
 def cast_shadow(
-    frame: np.ndarray, sprite: Sprite, foot: tuple[float, float], sun: float, strength: float
+    frame: NDArray[np.float32], sprite: Sprite, foot: tuple[float, float], sun: float, strength: float
 ) -> None:
-    """Darkens ``frame`` where the sprite keeps the sun off the ground: its outline, sheared and flattened."""
+    """Darken a frame in place where the sprite casts its shadow: its outline, sheared and flattened."""
     rows, columns = sprite.pixels.shape[:2]
     above = foot[1] - sprite.top  # pixels from the sprite's top to the foot
     shear, squash = 0.62 * sun, 0.24
@@ -160,5 +163,6 @@ def cast_shadow(
     )
     opacity = np.ascontiguousarray(sprite.pixels[:, :, 3])
     flat = cv2.warpAffine(opacity, matrix, (columns + reach, int(squash * rows) + 8), flags=cv2.INTER_LINEAR)
+    flat = flat.astype(np.float32, copy=False)[:, :, None]
     there, part = window(Sprite(flat, left, top), frame.shape[:2])
-    frame[there] *= 1 - strength * flat[part][:, :, None]
+    frame[there] *= 1 - strength * flat[part]

@@ -1,63 +1,87 @@
-"""Where the drawn pedestrians walk: the camera, streets with houses in perspective, and what people vanish
-behind.
+"""The scenes of the rendered data: a pinhole camera, and streets with houses in perspective.
 
-World: metres, X to the right, Y up from the ground, Z away from the camera. Pictures: float32 RGB in 0..255.
+World: meters, X to the right, Y up from the ground, Z away from the camera. Images: float32 RGB in 0..255.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-HOUSES_AT = 30.0  # metres from the camera to the fronts of the houses
-GREENS = [(58, 104, 52), (76, 126, 58), (98, 146, 66), (48, 88, 50)]
+from .canvas import RGB, Vector
+
+HOUSES_AT = 30.0  # meters from the camera to the fronts of the houses
+GREENS: list[RGB] = [(58, 104, 52), (76, 126, 58), (98, 146, 66), (48, 88, 50)]
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole ``height`` metres above the ground, looking level: ``focal``, ``horizon`` (y), ``center`` (x)
-    in pixels."""
+    """A pinhole camera with a horizontal optical axis.
+
+    Attributes:
+        focal: Focal length in pixels.
+        height: Height above the ground in meters.
+        horizon: Row of the horizon in pixels.
+        center: Column of the optical axis in pixels.
+    """
 
     focal: float
     height: float
     horizon: float
     center: float
 
-    def project(self, x, y, z) -> np.ndarray:
-        """(..., 2): pixels of a point in the world."""
+    def project(self, x: ArrayLike, y: ArrayLike, z: ArrayLike) -> NDArray[np.float64]:
+        """Project points of the world to pixels (..., 2)."""
         x, y, z = np.broadcast_arrays(np.asarray(x, float), y, z)
         return np.stack(
             [self.center + self.focal * x / z, self.horizon + self.focal * (self.height - y) / z], -1
         )
 
     def scale(self, z: float) -> float:
-        """Pixels a metre at distance z."""
+        """Return the pixels per meter at distance z."""
         return self.focal / z
 
-    def moved(self, shift: tuple[float, float], zoom: float) -> Camera:
-        """The same camera panned by pixels, zoomed about its centre on the horizon."""
+    def moved(self, shift: Sequence[float] | NDArray[np.float64], zoom: float) -> Camera:
+        """Return the camera panned by ``shift`` (x, y) pixels and zoomed about its center on the horizon."""
         return Camera(self.focal * zoom, self.height, self.horizon + shift[1], self.center + shift[0])
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A place and its light; colours RGB. ``paving``: slabs, cobbles or asphalt. ``sun``: -1 from the left, 1
-    from the right."""
+    """A place and its light.
+
+    Attributes:
+        name: Name of the scene.
+        sky: Color at the top of the image.
+        haze: Color at the horizon, and of what is far away.
+        houses: Colors of the walls.
+        ground: Color of the paving.
+        paving: "slabs", "cobbles" or "asphalt".
+        lawn: The strip of grass, as its two distances from the camera in meters.
+        sun: -1 for light from the left, 1 from the right.
+        shadow: Opacity of the shadows in 0..1.
+        light: Factor for each color channel.
+        camera_height: Height of the camera in meters.
+        props: Kinds of the objects in the street.
+    """
 
     name: str
-    sky: tuple
-    haze: tuple
-    houses: tuple
-    ground: tuple
+    sky: RGB
+    haze: RGB
+    houses: tuple[RGB, ...]
+    ground: RGB
     paving: str
-    lawn: tuple[float, float]  # strip of grass between these distances, metres
+    lawn: tuple[float, float]
     sun: float
     shadow: float
-    light: tuple
+    light: RGB
     camera_height: float
-    props: tuple
+    props: tuple[str, ...]
 
 
 SCENES = (
@@ -115,9 +139,18 @@ SCENES = (
 
 def draw_background(
     scene: Scene, camera: Camera, extent: tuple[int, int, int, int], rng: np.random.Generator
-) -> np.ndarray:
-    """The empty street: (bottom - top, right - left, 3) for ``extent`` = left, top, right, bottom in the
-    camera's pixels."""
+) -> NDArray[np.float32]:
+    """Draw the empty street.
+
+    Args:
+        scene: The place.
+        camera: The camera.
+        extent: Left, top, right and bottom of the drawn region in the camera's pixels.
+        rng: Random numbers for clouds, houses and paving.
+
+    Returns:
+        The image (bottom - top, right - left, 3), RGB in 0..255.
+    """
     left, top, right, bottom = extent
     fine = 2
     x = left + (np.arange((right - left) * fine) + 0.5) / fine
@@ -126,11 +159,10 @@ def draw_background(
     fade = np.clip((y - top) / max(1.0, foot_of_houses - top), 0, 1)[:, None, None]
     sky = np.asarray(scene.sky) * (1 - fade) + np.asarray(scene.haze) * fade
     picture = np.repeat(sky, len(x), axis=1).astype(np.float32)
-    clouds = _noise(rng, (64, 128), 3)
-    clouds = cv2.resize(clouds, (len(x), len(y)), interpolation=cv2.INTER_CUBIC)[:, :, None]
-    picture += np.clip(clouds - 0.1, 0, 1) * 60 * (1 - fade)
+    clouds = cv2.resize(_noise(rng, (64, 128), 3), (len(x), len(y)), interpolation=cv2.INTER_CUBIC)
+    picture += np.clip(clouds[:, :, None] - 0.1, 0, 1) * 60 * (1 - fade)
 
-    def to_pixels(points):
+    def to_pixels(points: NDArray[np.float64]) -> NDArray[np.int32]:
         pixels = camera.project(*np.asarray(points, float).T) - (left, top)
         return np.round(pixels * fine * 16).astype(np.int32)
 
@@ -138,28 +170,32 @@ def draw_background(
     below = y > foot_of_houses
     picture[below] = _ground(scene, camera, x, y[below], rng)
     grain = _noise(rng, (len(y) // fine, len(x) // fine), 1)
-    picture = cv2.resize(picture, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
-    return np.clip(picture * scene.light + 5 * grain[:, :, None], 0, 255).astype(np.float32)
+    shrunk = cv2.resize(picture, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+    return np.clip(shrunk * scene.light + 5 * grain[:, :, None], 0, 255).astype(np.float32)
 
 
-def _noise(rng: np.random.Generator, size: tuple[int, int], octaves: int) -> np.ndarray:
-    """float32 (rows, columns) about 0, smooth over 2 ** (octaves - 1) pixels and finer."""
+def _noise(rng: np.random.Generator, size: tuple[int, int], octaves: int) -> NDArray[np.float32]:
+    """Draw noise of mean 0 and the given size, smooth over 2 ** (octaves - 1) pixels and finer."""
     total = np.zeros(size, np.float32)
     for octave in range(octaves):
         coarse = [max(2, side >> octave) for side in size]
         layer = rng.standard_normal(coarse).astype(np.float32)
         total += cv2.resize(layer, size[::-1], interpolation=cv2.INTER_CUBIC) * (octave + 1) / octaves
-    return total / octaves
+    return total / np.float32(octaves)
 
 
 def _ground(
-    scene: Scene, camera: Camera, x: np.ndarray, y: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Paving, seams that fade with the distance, a lawn with a kerb, stains: (len(y), len(x), 3)."""
-    z = (camera.focal * camera.height / (y - camera.horizon))[:, None]
-    wx = (x[None, :] - camera.center) * z / camera.focal
-    z = np.broadcast_to(z, wx.shape)
-    per_metre = camera.focal / z
+    scene: Scene,
+    camera: Camera,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Draw paving, seams that fade with the distance, a lawn with a curb, and stains: (len(y), len(x), 3)."""
+    distance = (camera.focal * camera.height / (y - camera.horizon))[:, None]
+    wx = (x[None, :] - camera.center) * distance / camera.focal
+    z = np.broadcast_to(distance, wx.shape)
+    per_meter = camera.focal / z
     size = {"slabs": 0.9, "cobbles": 0.26, "asphalt": 4.0}[scene.paving]
     row = np.floor(z / size)
     column = np.floor(wx / size + 0.5 * (row % 2))
@@ -168,18 +204,18 @@ def _ground(
     in_z, in_x = z / size - row, wx / size + 0.5 * (row % 2) - column
     # A seam is 2.5 cm wide; one thinner than a pixel is drawn so much fainter.
     width = 0.025 / size
-    depth_step = per_metre * camera.height / z
+    depth_step = per_meter * camera.height / z
     seam_z = np.clip(
         (in_z < np.maximum(width, 1 / (size * depth_step + 1e-6))) * depth_step * 0.025 * 1.2, 0, 1
     )
-    seam_x = np.clip((in_x < np.maximum(width, 1 / (size * per_metre))) * per_metre * 0.025 * 1.2, 0, 1)
+    seam_x = np.clip((in_x < np.maximum(width, 1 / (size * per_meter))) * per_meter * 0.025 * 1.2, 0, 1)
     seams = np.maximum(seam_z, seam_x) * (0.3 if scene.paving != "asphalt" else 0.12)
     stains = _noise(rng, (256, 256), 6)
     where = ((wx * 18) % 256).astype(np.float32), ((z * 18) % 256).astype(np.float32)
     stain = cv2.remap(stains, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     strength = {"slabs": 7, "cobbles": 13, "asphalt": 3}[scene.paving]
     fade = np.clip(size * depth_step / 3, 0, 1)
-    value = (1 - seams)[:, :, None] * (
+    value: NDArray[np.float64] = (1 - seams)[:, :, None] * (
         np.asarray(scene.ground) + (strength * tint * fade + 9 * stain)[:, :, None]
     )
     near, far = scene.lawn
@@ -187,21 +223,26 @@ def _ground(
         wave = 0.5 * np.sin(wx * 0.5) + 0.25 * stain
         grass = np.clip((z - near - wave) * 3, 0, 1) * np.clip((far - z) * 3, 0, 1)
         blades = np.asarray((104, 140, 76)) + (16 * stain + 7 * tint)[:, :, None]
-        kerb = np.exp(-(((z - near - wave + 0.2) / 0.14) ** 2))[:, :, None]
-        value = value * (1 - 0.35 * kerb) + 215 * 0.35 * kerb
+        curb = np.exp(-(((z - near - wave + 0.2) / 0.14) ** 2))[:, :, None]
+        value = value * (1 - 0.35 * curb) + 215 * 0.35 * curb
         value = value * (1 - grass[:, :, None]) + blades * grass[:, :, None]
     haze = np.clip((z - 8) / 60, 0, 0.35)[:, :, None]
     return value * (1 - haze) + np.asarray(scene.haze) * haze
 
 
-def _houses(picture: np.ndarray, scene: Scene, to_pixels, rng: np.random.Generator) -> None:
-    """A row of houses: gables, windows, doors, awnings, and trees in the gaps."""
+def _houses(
+    picture: NDArray[np.float32],
+    scene: Scene,
+    to_pixels: Callable[[NDArray[np.float64]], NDArray[np.int32]],
+    rng: np.random.Generator,
+) -> None:
+    """Draw a row of houses: gables, windows, doors, awnings, and trees in the gaps."""
 
-    def fill(points, color):
+    def fill(points: Sequence[tuple[float, float]] | NDArray[Any], color: Vector) -> None:
         corners = np.array([(x, y, HOUSES_AT) for x, y in points])
         cv2.fillPoly(picture, [to_pixels(corners)], tuple(float(v) for v in color), cv2.LINE_AA, shift=4)
 
-    def rectangle(x, y, width, height, color):
+    def rectangle(x: float, y: float, width: float, height: float, color: Vector) -> None:
         fill([(x, y), (x + width, y), (x + width, y + height), (x, y + height)], color)
 
     x, previous = -34.0, -1

@@ -1,11 +1,14 @@
-"""One rendered sequence: a street, its people, the camera's motion; each frame's picture and ground truth."""
+"""A rendered sequence: a street, its people and the camera's motion, with each frame's ground truth."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from . import canvas, scenery
 from .crowd import FAR, FRAME_RATE, NEAR, Walker, crowd
@@ -13,43 +16,66 @@ from .people import draw_person
 from .props import Prop, cast_shadow
 from .scenery import Camera, Scene
 
-MARGIN = (
-    0.34,
-    0.06,
-)  # of the image's width and height: how far a moving camera may look beyond the still one
+#: How far a moving camera pans beyond the static one's view, as fractions of the image's width and height.
+MARGIN = (0.34, 0.06)
+
+#: A box x1, y1, x2, y2 in pixels.
+Box: TypeAlias = tuple[float, float, float, float]
 
 
 @dataclass
 class Stage:
-    """A scene, its people and the camera's motion, ready to be rendered frame by frame."""
+    """A scene, its people and the camera's motion, ready to be rendered frame by frame.
+
+    Attributes:
+        scene: The place and its light.
+        camera: The camera at rest.
+        size: (height, width) of the images in pixels.
+        margin: How far the camera pans horizontally and vertically, in pixels.
+        background: The empty street, RGB, larger than an image by the margin on each side.
+        props: Objects in the street.
+        walkers: The people's trajectories.
+        shift: (frames, 2), the camera's pan (x, y) in pixels.
+        zoom: (frames,), the camera's zoom.
+        light: (frames, 3), factor for each color channel.
+        noise: Standard normal, from which each frame's sensor noise is cut.
+        seed: Seed and number of the sequence.
+    """
 
     scene: Scene
     camera: Camera
     size: tuple[int, int]
     margin: tuple[int, int]
-    background: np.ndarray
+    background: NDArray[np.float32]
     props: list[Prop]
     walkers: list[Walker]
-    shift: np.ndarray  # (frames, 2) pixels
-    zoom: np.ndarray  # (frames,)
-    light: np.ndarray  # (frames, 3)
-    noise: np.ndarray
+    shift: NDArray[np.float64]
+    zoom: NDArray[np.float64]
+    light: NDArray[np.float64]
+    noise: NDArray[np.float32]
     seed: list[int]
 
     @classmethod
     def build(cls, number: int, frames: int, image_size: tuple[int, int], seed: int) -> Stage:
-        """Sequence ``number`` (from 1) of a seed; each aspect has a random stream of its own."""
+        """Sample a sequence; scenery, people and camera each have a random stream of their own.
+
+        Args:
+            number: Number of the sequence, from 1; chooses the scene, and every third camera moves.
+            frames: Number of frames.
+            image_size: (height, width) of the images in pixels.
+            seed: Seed of all sequences.
+
+        Returns:
+            The sequence.
+        """
         height, width = image_size
         rng, people, air = (np.random.default_rng([seed, number, stream]) for stream in range(3))
         scene = scenery.SCENES[(number - 1) % len(scenery.SCENES)]
-        focal = 0.9 * np.sqrt(
-            width * height * 4 / 3
-        )  # the view's size in metres keeps with the image's shape
+        # The field of view does not depend on the aspect ratio.
+        focal = 0.9 * np.sqrt(width * height * 4 / 3)
         camera = Camera(focal, scene.camera_height, rng.uniform(0.2, 0.25) * height, width / 2)
         moving = number % 3 == 0
-        margin = tuple(
-            int(part * side) if moving else 0 for part, side in zip(MARGIN, (width, height), strict=True)
-        )
+        margin = (int(MARGIN[0] * width), int(MARGIN[1] * height)) if moving else (0, 0)
         extent = (-margin[0], -margin[1], width + margin[0], height + margin[1])
         background = scenery.draw_background(scene, camera, extent, rng)
         shift, zoom = (
@@ -58,7 +84,9 @@ class Stage:
             else (np.zeros((frames, 2)), np.ones(frames))
         )
         props = _place_props(scene, camera, width / 2 + margin[0], rng)
-        density = round((9 + 3 * (number % 3)) * (1 + 2 * margin[0] / width))  # as many in view, still or not
+        density = round(
+            (9 + 3 * (number % 3)) * (1 + 2 * margin[0] / width)
+        )  # as many in view, moving or not
         walkers = crowd(camera, width / 2 + margin[0], frames, props, density, people)
         t = np.arange(frames)[:, None] / FRAME_RATE
         drift = 0.05 * np.sin(2 * np.pi * t / air.uniform(8, 20) + air.uniform(0, 6)) + 0.015 * np.sin(
@@ -81,11 +109,19 @@ class Stage:
         )
 
     def camera_at(self, frame: int) -> Camera:
+        """Return the camera in a frame (from 1)."""
         return self.camera.moved(self.shift[frame - 1], self.zoom[frame - 1])
 
-    def render(self, frame: int) -> tuple[np.ndarray, list[tuple]]:
-        """The picture, uint8 (height, width, 3) RGB, and a row for each person: frame, id, x1, y1, x2, y2,
-        visibility, and the box of the part in view (NaN where there is none)."""
+    def render(self, frame: int) -> tuple[NDArray[np.uint8], list[tuple[float, ...]]]:
+        """Render a frame.
+
+        Args:
+            frame: Frame number, from 1.
+
+        Returns:
+            The image, (height, width, 3) RGB, and one row per person: frame, id, x1, y1, x2, y2, visibility
+            in [0, 1], and the box of the visible part (NaN if none).
+        """
         height, width = self.size
         camera, sun = self.camera_at(frame), self.scene.sun
         zoom = self.zoom[frame - 1]
@@ -95,23 +131,22 @@ class Stage:
         matrix = np.array(
             [[zoom, 0, move[0] - zoom * self.margin[0]], [0, zoom, move[1] - zoom * self.margin[1]]]
         )
-        picture = cv2.warpAffine(self.background, matrix, (width, height), flags=cv2.INTER_LINEAR)
+        warped = cv2.warpAffine(self.background, matrix, (width, height), flags=cv2.INTER_LINEAR)
+        picture = warped.astype(np.float32, copy=False)
         owners = np.zeros((height, width), np.int32)
 
-        drawn = []
+        drawn: list[tuple[float, int, canvas.Sprite, tuple[float, float]]] = []
         for prop in self.props:
-            foot = tuple(camera.project(prop.x, 0, prop.z).tolist())
+            foot = _pixel(camera, prop.x, prop.z)
             drawn.append((prop.z, -1, prop.draw(foot, camera.scale(prop.z), sun), foot))
         for index, walker in enumerate(self.walkers, start=1):
             if not walker.present[frame - 1]:
                 continue
-            x, z, *pose = (
-                values[frame - 1]
-                for values in (walker.x, walker.z, walker.heading, walker.phase, walker.stride)
-            )
-            foot, scale = camera.project(x, 0, z), camera.scale(z)
+            x, z = walker.x[frame - 1], walker.z[frame - 1]
+            pose = walker.heading[frame - 1], walker.phase[frame - 1], walker.stride[frame - 1]
+            foot, scale = _pixel(camera, x, z), camera.scale(z)
             if -scale < foot[0] < width + scale and foot[1] - 2.2 * scale < height:
-                drawn.append((z, index, draw_person(walker.look, tuple(foot), scale, *pose, sun), foot))
+                drawn.append((z, index, draw_person(walker.appearance, foot, scale, *pose, sun), foot))
         drawn.sort(key=lambda item: -item[0])
         for _, _, sprite, foot in drawn:
             cast_shadow(picture, sprite, foot, sun, self.scene.shadow)
@@ -124,9 +159,8 @@ class Stage:
             rows += [row] if row else []
         return self._develop(picture, frame), sorted(rows, key=lambda row: row[1])
 
-    def _develop(self, picture: np.ndarray, frame: int) -> np.ndarray:
-        """Light that drifts, optics that blur and darken the corners, a sensor that is noisier where it is
-        dark."""
+    def _develop(self, picture: NDArray[np.float32], frame: int) -> NDArray[np.uint8]:
+        """Add drifting light, blur, vignetting, and sensor noise that is stronger in the dark."""
         height, width = self.size
         y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
         vignette = (1 - 0.09 * (x**2 + y**2))[:, :, None].astype(np.float32)
@@ -137,9 +171,15 @@ class Stage:
         noise = self.noise[top : top + height, left : left + width]
         return np.clip(picture + noise * (4.0 - picture * (2.5 / 255)) + 0.5, 0, 255).astype(np.uint8)
 
-    def ghost_box(self, start: int, rng: np.random.Generator):
-        """For ``detectors.detect``: a place of a person's size in the street, most often at something that
-        stands upright."""
+    def ghost_box(self, rng: np.random.Generator) -> Callable[[int], Box | None]:
+        """Sample a person-sized place for false detections, most often at an upright object.
+
+        Args:
+            rng: Random numbers.
+
+        Returns:
+            A function from a frame to the place's box in it, or None out of view.
+        """
         upright = [prop for prop in self.props if prop.kind not in ("bench", "planter")]
         if upright and rng.random() < 0.6:
             prop = upright[rng.integers(len(upright))]
@@ -149,16 +189,25 @@ class Stage:
             x = rng.uniform(-0.5, 0.5) * self.size[1] * z / self.camera.focal
         tall = rng.uniform(1.4, 2.0)
 
-        def box_at(frame: int):
+        def box_at(frame: int) -> Box | None:
             camera = self.camera_at(frame)
-            (left, top), (right, bottom) = camera.project([x - 0.2 * tall, x + 0.2 * tall], [tall, 0], z)
+            corners = camera.project([x - 0.2 * tall, x + 0.2 * tall], [tall, 0], z)
+            (left, top), (right, bottom) = corners.tolist()
             return (left, top, right, bottom) if right > 4 and left < self.size[1] - 4 else None
 
         return box_at
 
 
-def _ground_truth(frame: int, owner: int, sprite: canvas.Sprite, owners: np.ndarray) -> tuple | None:
-    """A person's row of the table, None where hardly anything of the silhouette is inside the image."""
+def _pixel(camera: Camera, x: float, z: float) -> tuple[float, float]:
+    """Project a point on the ground."""
+    column, row = camera.project(x, 0, z).tolist()
+    return column, row
+
+
+def _ground_truth(
+    frame: int, owner: int, sprite: canvas.Sprite, owners: NDArray[np.int32]
+) -> tuple[float, ...] | None:
+    """Return a person's row of the table, None if less than 3 % of the silhouette are inside the image."""
     there, part = canvas.window(sprite, owners.shape)
     inside, area = int((sprite.pixels[part][:, :, 3] >= 0.5).sum()), sprite.area()
     if inside < max(1.0, 0.03 * area):
@@ -166,13 +215,14 @@ def _ground_truth(frame: int, owner: int, sprite: canvas.Sprite, owners: np.ndar
     x, y, width, height = cv2.boundingRect((owners[there] == owner).astype(np.uint8))
     seen = int((owners[there] == owner).sum())
     x, y = x + there[1].start, y + there[0].start
-    in_view = (x, y, x + width, y + height) if seen else (np.nan,) * 4
+    in_view: Box = (x, y, x + width, y + height) if seen else (np.nan, np.nan, np.nan, np.nan)
     return (frame, owner, *sprite.box(), seen / area, *in_view)
 
 
-def _camera_motion(frames: int, margin: tuple[int, int], height: int, rng: np.random.Generator):
-    """A hand-held pan there and back, trembling, with a slow zoom: shift (frames, 2) in pixels, zoom
-    (frames,) from 1."""
+def _camera_motion(
+    frames: int, margin: tuple[int, int], height: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    """Sample a hand-held pan back and forth with a slow zoom: shift (frames, 2) in pixels, zoom (frames,)."""
     t = np.arange(frames) / FRAME_RATE
     pan = 0.85 * margin[0] * np.sin(2 * np.pi * t / rng.uniform(14, 20) + rng.uniform(0, 2 * np.pi))
     tremble = np.cumsum(rng.normal(0, 0.0018 * height, (frames, 2)), axis=0)
@@ -183,7 +233,7 @@ def _camera_motion(frames: int, margin: tuple[int, int], height: int, rng: np.ra
 
 
 def _place_props(scene: Scene, camera: Camera, half_width: float, rng: np.random.Generator) -> list[Prop]:
-    """The scene's props side by side over the whole view, each at a distance of its own."""
+    """Place the scene's props side by side over the whole view, each at a distance of its own."""
     props = []
     slots = rng.permutation(len(scene.props))
     for slot, kind in zip(slots, scene.props, strict=True):
