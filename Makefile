@@ -1,5 +1,7 @@
 # make reproduce [PROFILE=smoke|standard|paper]   run the whole workflow, write reports/<profile>
-# make test                                       lint, unit and property tests, every notebook
+# make check                                      lint, types and the fast tests: the inner loop
+# make test                                       lint, types, all tests and doctests, every notebook
+# make docs                                       the API's pages, to runs/docs
 # make lab | bench | notebooks | clean
 PROFILE ?= smoke
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
@@ -8,15 +10,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: reproduce test lab bench notebooks clean
+.PHONY: reproduce check test docs lab bench notebooks clean
 
 reproduce: $(READY)
 	$(BIN)/snakemake --cores $(CORES) --config profile=$(PROFILE) --rerun-incomplete --quiet rules
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) -m "not slow" tests
 
 # Notebooks under test write to a folder of their own: a test run must not touch the reports in git.
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/python -m pytest tests
 	out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
 	DEEPMOT_OUT=$$out PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --nbval --nbval-cell-timeout=600 notebooks
@@ -26,6 +35,9 @@ lab: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.run
+
+docs: $(READY)
+	$(BIN)/pdoc --docformat google --math --output-directory runs/docs deepmot_lib
 
 # Executes the notebooks in place, outputs ready for git.
 notebooks: $(READY)

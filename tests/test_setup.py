@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,8 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+from deepmot_lib import paper
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -162,7 +165,7 @@ def test_ruff_writes_for_the_oldest_python():
     assert ruff["target-version"] == "py" + oldest.replace(".", "")
 
 
-def test_the_licence_is_what_it_is_said_to_be():
+def test_the_license_is_what_it_is_said_to_be():
     assert PROJECT["license"] == "MIT"
     for file in PROJECT["license-files"]:
         assert (ROOT / file).read_text().startswith("MIT License")
@@ -175,7 +178,9 @@ def test_the_licence_is_what_it_is_said_to_be():
     ("target", "expected"),
     [
         ("reproduce", ["snakemake", "profile=smoke"]),
-        ("test", ["ruff check", "ruff format --check", "pytest tests", "pytest --nbval"]),
+        ("check", ["ruff check", "ruff format --check", "mypy", '-m "not slow" tests']),
+        ("test", ["ruff check", "ruff format --check", "mypy", "pytest tests", "pytest --nbval"]),
+        ("docs", ["pdoc --docformat google --math --output-directory runs/docs deepmot_lib"]),
         ("lab", ["jupyter lab"]),
         ("bench", ["-m benchmarks.run"]),
     ],
@@ -195,6 +200,60 @@ def test_every_target_sets_itself_up_from_the_lock(tmp_path, target, expected):
 def test_ci_runs_the_suite():
     script = ROOT / ".ci" / "run"
     assert "make test" in script.read_text() and os.access(script, os.X_OK)
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    job = workflow["jobs"]["test"]
+    assert "make test" in [step.get("run") for step in job["steps"]]
+    assert all(
+        SpecifierSet(PROJECT["requires-python"]).contains(f"{one}.0")
+        for one in job["strategy"]["matrix"]["python"]
+    )
+
+
+def test_the_commit_hooks_are_the_linters_of_the_lock():
+    remote, local = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert remote["repo"].endswith("ruff-pre-commit") and remote["rev"] == f"v{pinned()['ruff']}"
+    assert [hook["id"] for hook in remote["hooks"]] == ["ruff-check", "ruff-format"]
+    assert [hook["entry"] for hook in local["hooks"]] == [".venv/bin/mypy"]
+
+
+def test_the_citation_names_the_package_and_the_paper():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
+    (reference,) = citation["references"]
+    authors = ", ".join(
+        f"{author['given-names']} {author['family-names']}" for author in reference["authors"]
+    )
+    assert paper.CITATION == f"{authors}: {reference['title']}. CVPR {reference['year']}."
+    bibtex = (ROOT / "README.md").read_text().partition("```bibtex")[2].partition("```")[0]
+    assert reference["title"] in bibtex.replace("{", "").replace("}", "")
+    assert all(author["given-names"] in bibtex for author in reference["authors"])
+
+
+def test_types_ship_with_the_package():
+    shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    assert "py.typed" in shipped["deepmot_lib"] and (ROOT / "deepmot_lib" / "py.typed").is_file()
+
+
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
+    ROOT.glob("docs/*.md")
+)
+
+
+def anchors(file: Path) -> set[str]:
+    """GitHub's anchors of the headings of a Markdown file."""
+    headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)
+def test_links_in_the_documents_lead_somewhere(document):
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        if re.match(r"https?:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = document.parent / name if name else document
+        assert file.exists(), f"{document.name} links to {target}"
+        assert not anchor or anchor in anchors(file), f"{document.name} links to {target}"
 
 
 def test_the_readme_names_both_commands():
