@@ -223,7 +223,7 @@ def test_the_citation_names_the_package_and_the_paper():
     authors = ", ".join(
         f"{author['given-names']} {author['family-names']}" for author in reference["authors"]
     )
-    assert paper.CITATION == f"{authors}: {reference['title']}. CVPR {reference['year']}."
+    assert f"{authors}: {reference['title']}. CVPR {reference['year']}." == paper.CITATION
     bibtex = (ROOT / "README.md").read_text().partition("```bibtex")[2].partition("```")[0]
     assert reference["title"] in bibtex.replace("{", "").replace("}", "")
     assert all(author["given-names"] in bibtex for author in reference["authors"])

@@ -76,9 +76,17 @@ def crowd_statistics(tables: dict[str, DataFrame]) -> Figure:
 
 
 def detector_quality(matched: dict[str, tuple[DataFrame, DataFrame]]) -> Figure:
-    """For each detector, what ``synthetic.match_detections`` returns: recall by visibility, and the scores of its true
-    (filled) and false (outlined) detections."""
-    figure, axes = plt.subplots(1, 1 + len(matched), figsize=(12, 2.7), width_ratios=[1.5] + [1] * len(matched))
+    """Plot each detector's recall by visibility, and the scores of its true and false detections.
+
+    Args:
+        matched: By detector, what ``synthetic.match_detections`` returns.
+
+    Returns:
+        The figure.
+    """
+    figure, axes = plt.subplots(
+        1, 1 + len(matched), figsize=(12, 2.7), width_ratios=[1.5] + [1] * len(matched)
+    )
     edges = np.linspace(0, 1, 11)
     for ax, (name, (people, found)), color in zip(
         axes[1:], matched.items(), ("#999999", "#E69F00", "#0072B2"), strict=False

@@ -163,7 +163,9 @@ class Tracks:
         ValueError where ``propagated`` is not of K tracks.
         """
         if len(propagated.boxes) != len(self.live):
-            raise ValueError(f"{len(propagated.boxes)} boxes were propagated, of {len(self.live)} live tracks")
+            raise ValueError(
+                f"{len(propagated.boxes)} boxes were propagated, of {len(self.live)} live tracks"
+            )
         detected = self._believed(self._inside(detected)[0])
         for track in self.lost:
             track.missed += 1
