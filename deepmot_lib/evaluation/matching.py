@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from ..assignment import discretize, missing_assignments, several_assignments, weighted_accuracy
-from ..data.files import atomic
+from ..data import tensor_files
 from ..data.pairs import Pairs, batches
 from ..matchers.network import Matcher
 
@@ -21,6 +21,7 @@ _MAX_ENTRIES = 40_000
 _SAVE_EVERY_S = 60.0
 
 AXES = ("row", "column")
+_COLUMNS = ["N", "M", *(f"{measure}_{axis}" for axis in AXES for measure in ("WA", "MA", "SA"))]
 
 
 @torch.no_grad()
@@ -35,11 +36,12 @@ def score(
     number.
 
     Columns: ``N``, ``M``, and, for both discretisations, ``WA_row``, ``MA_row``, ``SA_row``, ``WA_column``,
-    ... in [0, 1]. With ``cache`` (a CSV) what is done is saved each minute and not done again.
+    ... in [0, 1]. With ``cache`` (a file of ``tensor_files``) what is done is saved each minute and not done
+    again; one that is damaged or of other pairs is made anew.
     """
     indices = np.arange(len(pairs)) if indices is None else np.asarray(indices)
     cache = Path(cache) if cache is not None else None
-    done = pd.read_csv(cache, index_col="pair") if cache is not None and cache.is_file() else None
+    done = None if cache is None else _cached(cache, pairs)
     parts = [] if done is None else [done]
     todo = indices if done is None else np.setdiff1d(indices, done.index)
     part = pairs.subset(todo)
@@ -101,6 +103,21 @@ def table(network: str, parts: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def _save(parts: list[pd.DataFrame], path: Path) -> pd.DataFrame:
     scores = pd.concat(parts)
-    with atomic(path) as temporary:
-        scores.to_csv(temporary)
+    columns = scores.reset_index()
+    tensor_files.write(path, {name: torch.tensor(columns[name].to_numpy()) for name in columns})
     return scores
+
+
+def _cached(path: Path, pairs: Pairs) -> pd.DataFrame | None:
+    """What ``_save`` wrote for these pairs, if anything."""
+    try:
+        columns = tensor_files.read(path)
+    except (FileNotFoundError, tensor_files.TensorFileError):
+        return None
+    if not isinstance(columns, dict) or list(columns) != ["pair", *_COLUMNS]:
+        return None
+    scores = pd.DataFrame({name: values.numpy() for name, values in columns.items()}).set_index("pair")
+    fits = scores.index.max() < len(pairs) and (pairs.shape[scores.index] == scores[["N", "M"]]).all(
+        axis=None
+    )
+    return scores if fits else None
