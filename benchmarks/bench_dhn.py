@@ -23,8 +23,10 @@ from deepmot_lib.evaluation import matching as scoring
 from deepmot_lib.experiments import pairs as data
 from deepmot_lib.experiments import settings as profiles
 from deepmot_lib.experiments import timing
-from deepmot_lib.training import prices as price_training
+from deepmot_lib.training import trainer
+from deepmot_lib.training.checkpoint import CheckpointFile
 from deepmot_lib.training.matcher import focal_loss
+from deepmot_lib.training.prices import PriceTraining
 
 STANDARD = profiles.get("standard")
 RECURRENT = ("seq_gru", "seq_lstm", "paral_gru", "paral_lstm")
@@ -58,7 +60,8 @@ def _training() -> list[Ratio]:
     pairs, matcher = data.for_profile("standard"), network("min_sum")
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        price_training.train(matcher, pairs.train, STANDARD.prices, Path(folder) / "checkpoint.pt")
+        training = PriceTraining(matcher, pairs.train, STANDARD.prices, seed=0)
+        trainer.train(training, CheckpointFile(Path(folder) / "checkpoint.pt", {}))
     took = time.perf_counter() - start
     measures = scoring.pool(scoring.score(matcher, pairs.test, pairs.test.sample(1000)))
     accuracy = min(measures["WA_row"], measures["WA_column"])

@@ -1,12 +1,8 @@
-"""The networks, their training and their scores against the definitions and independent implementations."""
-
-import dataclasses
+"""The networks and their scores against the definitions and independent implementations."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
@@ -14,8 +10,6 @@ from deepmot_lib import matchers
 from deepmot_lib.data import pairs
 from deepmot_lib.evaluation import matching as scoring
 from deepmot_lib.matchers import recurrent
-from deepmot_lib.training import matcher as training
-from deepmot_lib.training.schedules import DHNSchedule
 
 from .test_pairs import random_pairs
 
@@ -268,115 +262,6 @@ def test_unknown_names_list_the_choices():
         matchers.create("munkres")
     with pytest.raises(ValueError, match="seq_gru"):
         matchers.load("munkres")
-
-
-def test_the_focal_loss_is_the_papers():
-    """Worked by hand for one matrix: two ones among six entries, all predicted with 0.8 or 0.2."""
-    assignment = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]])
-    logits = torch.logit(torch.tensor([[[0.8, 0.2, 0.2], [0.2, 0.2, 0.2]]]))
-    w0, w1 = 2 / 6, 4 / 6
-    right = -(0.2**2) * np.log(0.8)
-    wrong = -(0.8**2) * np.log(0.2)
-    expected = (w1 * right + w1 * wrong + 4 * w0 * right) / 6
-    assert float(training.focal_loss(logits, assignment)) == pytest.approx(expected, rel=1e-5)
-
-
-@given(st.floats(-80, 80), st.booleans())
-@settings(max_examples=30, deadline=None)
-def test_the_focal_loss_is_finite_however_sure_the_network(logit, one):
-    assignment = torch.tensor([[[float(one), 0.0], [0.0, 1.0]]])
-    logits = torch.full((1, 2, 2), logit, requires_grad=True)
-    loss = training.focal_loss(logits, assignment)
-    loss.backward()
-    assert torch.isfinite(loss)
-    assert loss >= 0
-    assert torch.isfinite(logits.grad).all()
-
-
-SCHEDULE = DHNSchedule(steps=12, batch=4, hidden_size=8)
-
-
-def train(path, steps=SCHEDULE.steps, **changes):
-    data = random_pairs([(2, 3)] * 10 + [(3, 3)] * 6)
-    torch.manual_seed(0)
-    matcher = matchers.create("seq_gru", hidden_size=8)
-    schedule = dataclasses.replace(SCHEDULE, steps=steps, **changes)
-    return matcher, training.train(matcher, data, schedule, path, seed=5)
-
-
-def test_a_training_cut_in_the_middle_ends_as_the_uninterrupted_one(tmp_path, monkeypatch):
-    whole, history = train(tmp_path / "whole.pt")
-    monkeypatch.setattr(training, "_SAVE_EVERY_S", -1.0)
-    kill = iter(range(7))
-
-    def batches_until_killed(*arguments):
-        for indices in original(*arguments):
-            if next(kill, None) is None:
-                raise KeyboardInterrupt
-            yield indices
-
-    original = training.from_step
-    monkeypatch.setattr(training, "from_step", batches_until_killed)
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "cut.pt")
-    monkeypatch.setattr(training, "from_step", original)
-    torch.manual_seed(99)  # a new process knows nothing of the old one's random state
-    resumed, again = train(tmp_path / "cut.pt")
-    for key, value in whole.state_dict().items():
-        torch.testing.assert_close(resumed.state_dict()[key], value, msg=key)
-    np.testing.assert_allclose(again.to_numpy(), history.to_numpy(), rtol=1e-5)
-
-
-def test_a_finished_training_is_not_redone(tmp_path, monkeypatch):
-    _, history = train(tmp_path / "a.pt")
-    written = (tmp_path / "a.pt").stat().st_mtime_ns
-    monkeypatch.setattr(training, "focal_loss", None)
-    _, again = train(tmp_path / "a.pt")
-    assert (tmp_path / "a.pt").stat().st_mtime_ns == written
-    assert again.equals(history)
-
-
-def test_a_corrupt_or_foreign_checkpoint_is_named(tmp_path):
-    path = tmp_path / "a.pt"
-    train(path)
-    with pytest.raises(training.CheckpointError, match=r"its steps is 12, not 20"):
-        train(path, steps=20)
-    path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(training.CheckpointError, match="broken"):
-        train(path)
-    path.write_text("not a checkpoint")
-    with pytest.raises(training.CheckpointError, match="broken"):
-        train(path)
-
-
-def test_a_checkpoint_of_other_pairs_is_refused(tmp_path):
-    """As many of them, of the same shapes: only their numbers differ."""
-    matcher, _ = train(tmp_path / "a.pt")
-    others = random_pairs([(2, 3)] * 10 + [(3, 3)] * 6, seed=1)
-    with pytest.raises(training.CheckpointError, match="its pairs is"):
-        training.train(matcher, others, SCHEDULE, tmp_path / "a.pt", seed=5)
-
-
-def test_a_non_finite_loss_stops_and_leaves_no_checkpoint(tmp_path):
-    with pytest.raises(FloatingPointError, match="learning rate"):
-        train(tmp_path / "a.pt", learning_rate=float("inf"))
-    assert not list(tmp_path.iterdir())
-
-
-def test_the_learning_rate_decays_as_a_1_says(tmp_path):
-    _, history = train(tmp_path / "a.pt", steps=6, decay_every=2)
-    expected = 3e-4 * 0.95 ** np.array([0, 0, 1, 1, 2, 2])
-    np.testing.assert_allclose(history["learning_rate"], expected)
-
-
-def test_training_learns_a_plain_rule(tmp_path):
-    """1 x 2 matrices: the smaller entry is matched. A few hundred steps of a tiny network learn it."""
-    data = random_pairs([(1, 2)] * 400)
-    torch.manual_seed(0)
-    matcher = matchers.create("seq_gru", hidden_size=16)
-    schedule = DHNSchedule(steps=200, batch=32, learning_rate=3e-3)
-    training.train(matcher, data, schedule, tmp_path / "a.pt")
-    assert scoring.pool(scoring.score(matcher, random_pairs([(1, 2)] * 200, seed=1)))["WA_row"] > 85
 
 
 class Fixed(matchers.Matcher):

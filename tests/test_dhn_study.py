@@ -15,7 +15,7 @@ from deepmot_lib.experiments import pairs as data
 from deepmot_lib.experiments import settings as profiles
 from deepmot_lib.experiments import tables, timing
 from deepmot_lib.experiments.settings import DHNRun
-from deepmot_lib.training import matcher as training
+from deepmot_lib.training import trainer
 
 from .test_pairs import random_pairs
 
@@ -36,7 +36,7 @@ def tiny(tmp_path, monkeypatch) -> data.DHNData:
 def test_what_is_complete_is_not_made_again(tiny, monkeypatch):
     runs = [DHNRun("seq_gru", "eq3", 0), DHNRun("greedy", "eq3", 0)]
     study.complete("smoke", runs, tiny)
-    monkeypatch.setattr(training, "train", None)
+    monkeypatch.setattr(trainer, "train", None)
     study.complete("smoke", runs, tiny)
     assert len(study.history("smoke", runs[0])) == 4
     frame, made_from = tables.read(study.table_file("smoke", runs[0]))

@@ -17,8 +17,8 @@ from deepmot_lib.assignment import discretize, optimal_assignment
 from deepmot_lib.data import pairs
 from deepmot_lib.evaluation import matching as scoring
 from deepmot_lib.matchers.min_sum import BENEFIT, gains
-from deepmot_lib.training import matcher as training
-from deepmot_lib.training import prices as price_training
+from deepmot_lib.training import prices, trainer
+from deepmot_lib.training.checkpoint import CheckpointFile
 from deepmot_lib.training.schedules import PriceSchedule
 
 from .test_pairs import random_pairs
@@ -157,9 +157,7 @@ def test_price_intervals_are_those_of_the_linear_program(n, m, seed, share):
         right.append(-gain[i, j])
     cover.append(np.ones(n + m))
     right.append(optimum + 1e-9)
-    low, high = price_training.price_interval(
-        torch.tensor(gain[None]), open_pairs, torch.tensor(matched[None])
-    )
+    low, high = prices.price_interval(torch.tensor(gain[None]), open_pairs, torch.tensor(matched[None]))
     for j in range(m):
         goal = np.eye(n + m)[n + j]
         for sign, found in ((1, low), (-1, high)):
@@ -173,48 +171,17 @@ def test_the_price_loss_is_zero_inside_the_interval_only():
     target = optimal_assignment(distance)
     assert target[0].tolist() == [[0, 1], [1, 0]]
     # p_0 >= p_1 + (0.5 - 0.2), p_0 <= p_1 + (0.9 - 0.3), p_0 <= 2 - 0.3, p_1 >= 0.
-    low, high = price_training.price_interval(gain, open_pairs, target)
+    low, high = prices.price_interval(gain, open_pairs, target)
     torch.testing.assert_close(low, torch.tensor([[0.3, 0.0]]))
     torch.testing.assert_close(high, torch.tensor([[1.7, 1.4]]))
 
-    def loss(*prices: float) -> float:
-        share = torch.logit(torch.tensor([prices]) / BENEFIT)
-        return float(price_training.price_loss(share, gain, open_pairs, target))
+    def loss(*values: float) -> float:
+        share = torch.logit(torch.tensor([values]) / BENEFIT)
+        return float(prices.price_loss(share, gain, open_pairs, target))
 
     assert loss(1.0, 0.5) == pytest.approx(0, abs=1e-6)
     assert loss(0.1, 0.5) > 0.1
     assert loss(1.9, 0.5) > 0.1
-
-
-SCHEDULE = PriceSchedule(steps=30, entries=200, uniform=0.5)
-
-
-def train(path, **changes):
-    torch.manual_seed(0)
-    matcher = matchers.create("min_sum", hidden_size=4, layers=1)
-    schedule = PriceSchedule(**{**SCHEDULE.__dict__, **changes})
-    data = random_pairs([(3, 4)] * 40 + [(5, 5)] * 40)
-    return matcher, price_training.train(matcher, data, schedule, path, seed=2)
-
-
-def test_price_training_cut_in_the_middle_ends_as_the_uninterrupted_one(tmp_path, monkeypatch):
-    whole, history = train(tmp_path / "whole.pt")
-    monkeypatch.setattr(training, "_SAVE_EVERY_S", -1.0)
-    original, left = price_training.belief_loss, iter(range(3))
-
-    def until_killed(*arguments):
-        if next(left, None) is None:
-            raise KeyboardInterrupt
-        return original(*arguments)
-
-    monkeypatch.setattr(price_training, "belief_loss", until_killed)
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "cut.pt")
-    monkeypatch.setattr(price_training, "belief_loss", original)
-    resumed, again = train(tmp_path / "cut.pt")
-    for key, value in whole.state_dict().items():
-        torch.testing.assert_close(resumed.state_dict()[key], value, msg=key)
-    np.testing.assert_allclose(again.to_numpy(), history.to_numpy(), rtol=1e-5)
 
 
 def test_price_training_makes_prices_better_than_the_rules(tmp_path):
@@ -223,7 +190,8 @@ def test_price_training_makes_prices_better_than_the_rules(tmp_path):
     torch.manual_seed(0)
     matcher = matchers.create("min_sum", rounds=3)
     schedule = PriceSchedule(steps=150, entries=2_000, uniform=0.0)
-    price_training.train(matcher, random_pairs([(8, 8)] * 300), schedule, tmp_path / "a.pt")
+    training = prices.PriceTraining(matcher, random_pairs([(8, 8)] * 300), schedule, seed=0)
+    trainer.train(training, CheckpointFile(tmp_path / "a.pt", {}))
     learned, rule = (
         scoring.pool(scoring.score(m, test))["WA_row"]
         for m in (matcher, matchers.create("min_sum_rule", rounds=3))
@@ -231,12 +199,18 @@ def test_price_training_makes_prices_better_than_the_rules(tmp_path):
     assert learned > rule + 1
 
 
-def test_what_cannot_be_trained_says_so(tmp_path):
-    data = random_pairs([(2, 2)])
+def test_the_loss_of_the_beliefs_is_added_in_the_last_steps():
+    schedule = PriceSchedule(steps=10, entries=200, unroll_fraction=0.3)
+    matcher = matchers.create("min_sum", hidden_size=4, layers=1)
+    training = prices.PriceTraining(matcher, random_pairs([(3, 4)] * 40), schedule, seed=2)
+    terms = [set(training.loss(step)) for step in range(10)]
+    assert terms == [{"prices"}] * 7 + [{"prices", "beliefs"}] * 3
+
+
+@pytest.mark.parametrize("name", ["min_sum_rule", "1d_conv"])
+def test_what_cannot_be_trained_says_so(name):
     with pytest.raises(TypeError, match="no price network"):
-        price_training.train(matchers.create("min_sum_rule"), data, SCHEDULE, tmp_path / "a.pt")
-    with pytest.raises(TypeError, match="no price network"):
-        price_training.train(matchers.create("1d_conv"), data, SCHEDULE, tmp_path / "a.pt")
+        prices.PriceTraining(matchers.create(name), random_pairs([(2, 2)]), PriceSchedule(2), seed=0)
 
 
 @pytest.mark.parametrize("options", [{"rounds": 0}, {"graded": 0}, {"temperature": 0.0}])

@@ -13,10 +13,8 @@ from deepmot_lib.experiments import settings as profiles
 from deepmot_lib.experiments import tables
 from deepmot_lib.experiments import trackers as study
 from deepmot_lib.experiments.settings import DEEPMOT, DHN, EmbeddedData, TrackerRun
-from deepmot_lib.trackers import management, reid
-from deepmot_lib.training import deepmot as finetuning
-from deepmot_lib.training import detector as vanilla
-from deepmot_lib.training import siamese as pretraining
+from deepmot_lib.trackers import management
+from deepmot_lib.training import trainer
 from deepmot_lib.training.schedules import DetectorSchedule, PairSchedule, ReIDSchedule, TrackerSchedule
 
 VANILLA = TrackerRun("tracktor", "vanilla")
@@ -51,13 +49,7 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture
 def no_training(monkeypatch):
-    for module, name in (
-        (vanilla, "train"),
-        (finetuning, "train"),
-        (pretraining, "pretrain"),
-        (reid, "train"),
-    ):
-        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(trainer, "train", lambda *_, **__: pytest.fail("trained again"))
 
 
 RUNS = [
@@ -224,7 +216,7 @@ def test_only_the_part_is_counted(tiny, part, frames):
 
 
 def test_the_reid_network_starts_the_same_whoever_comes_first(tiny, monkeypatch):
-    monkeypatch.setattr(reid, "train", lambda *_, **__: None)
+    monkeypatch.setattr(trainer, "train", lambda *_, **__: None)
     starts = []
     for before in (1, 2):
         torch.manual_seed(before)

@@ -6,6 +6,7 @@ tables. What is there already is not made again; what is not is made on the spot
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -19,15 +20,20 @@ from ..data.files import atomic
 from ..evaluation import matching as scoring
 from ..matchers import CONTROLS, WEIGHTS, create, freeze, load_weights
 from ..matchers.network import Matcher
-from ..training import matcher as training
-from ..training import prices as price_training
+from ..training import trainer
+from ..training.checkpoint import CheckpointFile
+from ..training.matcher import MatcherTraining
+from ..training.prices import PriceTraining
+from ..training.schedules import PriceSchedule
 from . import settings as profiles
 from . import tables
+from .fingerprints import Fingerprint
 from .pairs import DHNData
+from .source import code
 
 
 class Trained(NamedTuple):
-    """A trained network: frozen, its history (of ``training.train``) and the file of its weights.
+    """A trained network: frozen, its history (of ``trainer.train``) and the file of its weights.
 
     A control has neither history nor weights.
     """
@@ -50,7 +56,7 @@ def table_file(profile: str, run: profiles.DHNRun) -> Path:
 def train(profile: str, run: profiles.DHNRun, data: DHNData, device: str = "cpu") -> Trained:
     """Trains a network as its profile says, from its checkpoint on where there is one; a control is ready.
 
-    Raises as ``training.train``.
+    Raises as ``trainer.train``.
     """
     settings = profiles.get(profile)
     torch.manual_seed(run.seed)
@@ -59,9 +65,21 @@ def train(profile: str, run: profiles.DHNRun, data: DHNData, device: str = "cpu"
         return Trained(freeze(matcher).to(device))
     place = folder(profile, run)
     place.mkdir(parents=True, exist_ok=True)
-    trainer = price_training if run.variant == "min_sum" else training
     schedule = settings.schedule(run.variant)
-    history = trainer.train(matcher, data.train, schedule, place / "checkpoint.pt", run.seed, device)
+    training: PriceTraining | MatcherTraining
+    if isinstance(schedule, PriceSchedule):
+        training = PriceTraining(matcher.to(device), data.train, schedule, run.seed)
+    else:
+        training = MatcherTraining(matcher.to(device), data.train, schedule, run.seed)
+    fields = dataclasses.asdict(schedule)
+    fields.pop("test_pairs", None)  # says how a network is scored
+    fingerprint = Fingerprint(
+        settings={"options": matcher.options, "schedule": fields},
+        data={"pairs": data.train.digest},
+        code=code(type(training).__module__),
+    )
+    checkpoint = CheckpointFile(place / "checkpoint.pt", dataclasses.asdict(fingerprint))
+    history = trainer.train(training, checkpoint)
     history.to_csv(place / "history.csv", index=False)
     weights = place / "weights.safetensors"
     save_file(matcher.core.state_dict(), weights)
@@ -108,7 +126,7 @@ def complete(profile: str, runs: list[profiles.DHNRun], data: DHNData, device: s
 
 
 def history(profile: str, run: profiles.DHNRun) -> pd.DataFrame:
-    """The history of a run's training (of ``training.train``); FileNotFoundError where it has not been
+    """The history of a run's training (of ``trainer.train``); FileNotFoundError where it has not been
     trained."""
     return pd.read_csv(folder(profile, run) / "history.csv")
 

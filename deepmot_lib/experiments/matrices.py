@@ -52,8 +52,8 @@ def perturbed_pairs(sequences: Iterable[mot.Sequence], seed: int = 0) -> Pairs:
 
 
 def training_pairs(folder: str | Path) -> Pairs:
-    """The matrices that the trackers' trainings below ``folder`` have left (``finetuning.collected``), with
-    their optimal assignments; ValueError where there are none."""
+    """The matrices that trainings below ``folder`` have left (``training.deepmot.collected``), with their
+    optimal assignments; ValueError where there are none."""
     found = (torch.from_numpy(matrix) for matrix in collected(folder))
     return from_matrices([(d.numpy(), optimal_assignment(d).numpy()) for d in found], "tracker training")
 

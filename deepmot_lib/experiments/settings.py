@@ -50,7 +50,7 @@ def _runs(pairs: str, **seeds: int) -> tuple[DHNRun, ...]:
 class TrackerRun(NamedTuple):
     """One tracker of Tables 1 to 3, trained with one seed.
 
-    ``loss`` is "vanilla" (not trained further) or one of ``trackers.training.LOSSES``; ``matcher`` the
+    ``loss`` is "vanilla" (not trained further) or one of ``training.deepmot.LOSSES``; ``matcher`` the
     network between D and the loss, "none" where the loss takes none. ``reid`` tells who recognises people:
     "none", "external" (a network beside the tracker), or the tracker's own ReID head, which learns by the
     appearance in D ("distance", Sec. 4.1) or by switches of its own ("separate", the released code).

@@ -6,29 +6,36 @@ already is not made again; what is not is made on the spot.
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
+from torch import nn
 
 from .. import evaluation, matchers
 from ..data import mot
 from ..trackers import Tracker, create, load, reid, save, tracking
 from ..trackers.tracktor import Tracktor
-from ..training import deepmot as finetuning
-from ..training import detector as vanilla
-from ..training import siamese as pretraining
+from ..training import trainer
+from ..training.checkpoint import CheckpointFile
+from ..training.deepmot import DeepMOTTraining
+from ..training.detector import DetectorTraining
+from ..training.reid import ReIDTraining
+from ..training.siamese import SiameseTraining
 from . import sequences as data
 from . import settings as profiles
 from . import tables
+from .fingerprints import PARTS, Fingerprint, data_digests
 from .settings import TrackerRun
+from .source import code
 
 
 class Trained(NamedTuple):
-    """A trained tracker in evaluation mode, its history (of ``fitting.Fit.run``) and the file of its
-    weights."""
+    """A trained tracker in evaluation mode, its training's history and the file of its weights."""
 
     tracker: Tracker
     history: pd.DataFrame
@@ -64,8 +71,8 @@ def table_file(profile: str, run: TrackerRun) -> Path:
 def train(profile: str, run: TrackerRun, device: str = "cpu") -> Trained:
     """The tracker of a run, trained as its profile says, from its checkpoint on where there is one.
 
-    Tracktor learns to detect (``vanilla``), GOTURN and SiamRPN learn from pairs (``pretraining``); every
-    other loss starts from there. Raises as ``fitting.Fit.run``.
+    "vanilla" trains Tracktor as a detector, GOTURN and SiamRPN on pairs of crops; every other loss starts
+    from there. Raises as ``trainer.train``.
     """
     run = learning(run)
     place = folder(profile, run)
@@ -89,12 +96,14 @@ def _best(history: pd.DataFrame) -> float | None:
 def _pretrain(profile: str, run: TrackerRun, checkpoint: Path, device: str) -> tuple[Tracker, pd.DataFrame]:
     settings = profiles.get(profile).trackers
     torch.manual_seed(run.seed)
-    tracker = create(run.tracker, **settings.options[run.tracker])
-    learn = data.for_profile(profile).learn
+    tracker = create(run.tracker, **settings.options[run.tracker]).to(device)
+    sequences = data.for_profile(profile).learn
+    training: DetectorTraining | SiameseTraining
     if isinstance(tracker, Tracktor):
-        history = vanilla.train(tracker, learn, settings.detector, checkpoint, run.seed, device)
+        training = DetectorTraining(tracker, sequences, settings.detector, run.seed)
     else:
-        history = pretraining.pretrain(tracker, learn, settings.pairs, checkpoint, run.seed, device)
+        training = SiameseTraining(tracker, sequences, settings.pairs, run.seed)
+    history = trainer.train(training, CheckpointFile(checkpoint, _fingerprint(training, sequences)))
     _keep_features(profile, tracker)
     return tracker, history
 
@@ -115,19 +124,48 @@ def _finetune(profile: str, run: TrackerRun, checkpoint: Path, device: str) -> t
         counts = data.judged(follow(members, found.judge, "val"), found.judge, "val")
         return evaluation.summarize(counts).loc[evaluation.OVERALL, "MOTA"]
 
-    history = finetuning.train(
+    training = DeepMOTTraining(
         tracker,
         found.learn,
         run.loss,
         None if run.matcher == "none" else matcher(run.matcher, device),
         settings.training,
-        checkpoint,
         run.seed,
-        run.reid if run.has_head else None,
-        validate,
-        device,
+        reid=run.reid if run.has_head else None,
+        validation=validate,
+        matrices=checkpoint.parent / "matrices",
     )
-    return tracker, history
+    upstream = {"start": _weights_digest(start)}
+    if isinstance(training.matcher, nn.Module):
+        upstream["matcher"] = _weights_digest(training.matcher)
+    fingerprint = _fingerprint(training, found.judge, PARTS, {"run": run._asdict()}, upstream)
+    return tracker, trainer.train(training, CheckpointFile(checkpoint, fingerprint))
+
+
+def _fingerprint(
+    training: DetectorTraining | SiameseTraining | ReIDTraining | DeepMOTTraining,
+    sequences: list[mot.Sequence],
+    parts: tuple[str, ...] = ("gt", "seqinfo", "images"),
+    settings: dict[str, object] | None = None,
+    upstream: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """What a training depends on, for its checkpoint."""
+    fingerprint = Fingerprint(
+        settings={"options": training.network.options, "schedule": training.schedule, **(settings or {})},
+        data=data_digests(sequences, parts),
+        upstream=upstream or {},
+        code=code(type(training).__module__),
+    )
+    return dataclasses.asdict(fingerprint)
+
+
+def _weights_digest(network: nn.Module) -> str:
+    """Twelve hexadecimal digits of a network's weights."""
+    digest = hashlib.blake2b(digest_size=6)
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def matcher(name: str, device: str = "cpu") -> matchers.Matcher:
@@ -154,9 +192,10 @@ def embedder(profile: str, device: str = "cpu") -> reid.Embedder:
         network = reid.Embedder()
     place = profiles.Paths.of(profile).runs / "trackers" / "reid"
     place.mkdir(parents=True, exist_ok=True)
-    learn, schedule = data.for_profile(profile).learn, profiles.get(profile).trackers.reid
-    reid.train(network, learn, schedule, place / "checkpoint.pt", device=device)
-    return network.eval()
+    sequences, schedule = data.for_profile(profile).learn, profiles.get(profile).trackers.reid
+    training = ReIDTraining(network.to(device), sequences, schedule, seed=0)
+    trainer.train(training, CheckpointFile(place / "checkpoint.pt", _fingerprint(training, sequences)))
+    return network
 
 
 def follow(members: Team, sequences: Iterable[mot.Sequence], part: str) -> dict[str, pd.DataFrame]:

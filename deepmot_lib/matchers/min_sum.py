@@ -26,9 +26,9 @@ class MinSum(nn.Module):
 
     ``learned=False`` starts from the rule of ``balance_price`` instead and has no parameters. The gradient
     flows through the last ``graded`` rounds, along alternating paths of that many columns, and not into the
-    prices: they are trained by ``price_training``. ``temperature`` (in units of distance) smooths the output:
-    it decides how far beyond the undecided pairs a gradient reaches; which entries exceed 0.5 does not depend
-    on it.
+    prices: they are trained by ``training.prices``. ``temperature`` (in units of distance) smooths the
+    output: it decides how far beyond the undecided pairs a gradient reaches; which entries exceed 0.5 does
+    not depend on it.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ def pair(distance: Tensor, assignment: Tensor) -> Figure:
 
 
 def training(history: pd.DataFrame) -> Figure:
-    """Focal loss and weighted accuracy over the steps of a training (``dhn.training.train``'s history)."""
+    """Focal loss and weighted accuracy over the steps of a training (``trainer.train``'s history)."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3))
     for ax, column, label in zip(axes, ("loss", "WA"), ("focal loss", "WA of a training batch"), strict=True):
         values = history[column]

@@ -4,7 +4,6 @@ apart by the fingerprint of what they depend on."""
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +43,7 @@ class CheckpointFile:
     def load(self) -> dict[str, Any] | None:
         """Return the state that was saved, on the CPU, or None where there is none of this training.
 
-        One line on stderr names what has changed where the file belongs to another training.
+        Where the file belongs to another training, one line is printed that names what has changed.
 
         Raises:
             CheckpointError: the file is damaged.
@@ -54,8 +53,8 @@ class CheckpointFile:
         state = read_checkpoint(self.path)
         changed = list(_changes(state["fingerprint"], _plain(self.fingerprint)))
         if changed:
-            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-            print(f"{self.path}: trained anew, for {'; '.join(changed[:3])}{more}", file=sys.stderr)
+            more = f", and {len(changed) - 3} more" if len(changed) > 3 else ""
+            print(f"{self.path}: trained anew, changed: {', '.join(changed[:3])}{more}")
             return None
         return state
 
@@ -95,12 +94,12 @@ def _plain(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _changes(old: Any, new: Any, name: str = "") -> Iterator[str]:
-    """Yield "name is new, was old" of each value that differs, nested ones by a dotted name."""
+    """Yield "name old -> new" of each value that differs, nested ones by a dotted name."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             yield from _changes(old.get(key), new.get(key), f"{name}.{key}" if name else key)
     elif old != new:
-        yield f"{name} is {_short(new)}, was {_short(old)}"
+        yield f"{name} {_short(old)} -> {_short(new)}"
 
 
 def _short(value: Any, most: int = 60) -> str:

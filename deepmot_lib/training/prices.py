@@ -1,4 +1,4 @@
-"""Training the price network of ``min_sum``: towards optimal dual prices, then through the rounds.
+"""Training of the price network of ``min_sum``: towards optimal dual prices, then through the rounds.
 
 The dual of the assignment problem puts a price on every column: at an optimum each row's match gains it at
 least as much, after the price, as any other column would. Such prices are not unique: those of a column fill
@@ -8,23 +8,22 @@ outside of it.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss, softplus
 
-from ..assignment import optimal_assignment
+from ..assignment import discretize, optimal_assignment, weighted_accuracy
 from ..data.pairs import GATED, Pairs, batches, concatenate, from_matrices
 from ..matchers.min_sum import BENEFIT, MinSum, gains, min_sum
 from ..matchers.network import Matcher
-from .matcher import Recipe, fit, from_step
+from .matcher import Epochs
 from .schedules import PriceSchedule
+from .trainer import Training
 
 _WARM_UP = 50  # steps
 _FLIPPED = 0.3  # share of the batches whose rows and columns change places
@@ -32,50 +31,79 @@ _UNIFORM_SIZES = (2, 60)
 _UNIFORM_GROUP = 16  # uniform matrices of one shape
 
 
-def train(
-    matcher: Matcher,
-    pairs: Pairs,
-    schedule: PriceSchedule,
-    checkpoint: str | Path,
-    seed: int = 0,
-    device: str | torch.device = "cpu",
-) -> pd.DataFrame:
-    """Trains the price network of a ``min_sum`` matcher in place; returns its history.
+class PriceTraining(Training):
+    """Training of the price network of ``min_sum``: towards optimal prices, then also through the rounds.
 
-    As ``training.train``: resumable from ``checkpoint``, and the result follows from ``seed``, on one device.
-    TypeError for a matcher without a price network.
+    The history has ``WA``, the weighted accuracy of the last batch (row-wise maximum, in [0, 1]).
+
+    Args:
+        matcher: A ``min_sum`` matcher.
+        pairs: The matrices D with their optimal assignments A*.
+        schedule: How long, on what, and at which rate.
+        seed: Decides all that is drawn.
+
+    Raises:
+        TypeError: a matcher without a price network.
     """
-    if getattr(matcher.core, "price", None) is None or not isinstance(matcher.core, MinSum):
-        raise TypeError(f"{matcher.name} has no price network to train")
-    matcher.to(device)
-    through_from = round(schedule.steps * (1 - schedule.through))
 
-    def rate(step: int) -> float:
-        cosine = (1 + math.cos(math.pi * step / schedule.steps)) / 2
-        return schedule.learning_rate * min(1, (step + 1) / _WARM_UP) * (0.01 + 0.99 * cosine)
+    max_gradient_norm = 1.0
 
-    def objective(distance: Tensor, assignment: Tensor, step: int) -> tuple[Tensor, Callable[[], Tensor]]:
-        gain, open_pairs = gains(distance)
-        share = matcher.core.price(gain, open_pairs)
-        loss = price_loss(share, gain, open_pairs, assignment)
-        if step >= through_from:
-            rounds = int(np.random.default_rng([seed, step]).integers(3, schedule.rounds + 1))
+    def __init__(self, matcher: Matcher, pairs: Pairs, schedule: PriceSchedule, seed: int) -> None:
+        if not isinstance(matcher.core, MinSum) or matcher.core.price is None:
+            raise TypeError(f"{matcher.name} has no price network to train")
+        self.network: Matcher = matcher
+        self.price = matcher.core.price
+        self.name, self.seed, self.steps = matcher.name, seed, schedule.steps
+        self.pairs, self.schedule = pairs, schedule
+        self.unrolled_from = round(schedule.steps * (1 - schedule.unroll_fraction))
+        self.optimizer = torch.optim.AdamW(matcher.parameters(), schedule.learning_rate, weight_decay=1e-4)
+        self.batches = Epochs(self._epoch, seed)
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step: it warms up, then falls to a hundredth on a cosine."""
+        cosine = (1 + math.cos(math.pi * step / self.steps)) / 2
+        return self.schedule.learning_rate * min(1, (step + 1) / _WARM_UP) * (0.01 + 0.99 * cosine)
+
+    def loss(self, step: int) -> dict[str, Tensor]:
+        """Return the loss of a step's prices and, in the last part of the steps, that of the beliefs."""
+        self.distance, self.assignment = (tensor.to(self.device) for tensor in self.batches[step].stack())
+        gain, open_pairs = gains(self.distance)
+        share = self.price(gain, open_pairs)
+        terms = {"prices": price_loss(share, gain, open_pairs, self.assignment)}
+        if step >= self.unrolled_from:
+            rounds = int(self.rng(step).integers(3, self.schedule.rounds + 1))
             belief = min_sum(gain, BENEFIT * torch.sigmoid(share), rounds)
-            loss = loss + schedule.through_weight * belief_loss(belief, open_pairs, assignment)
-        return loss, lambda: matcher.logits(distance)
+            terms["beliefs"] = self.schedule.unroll_weight * belief_loss(belief, open_pairs, self.assignment)
+        return terms
 
-    recipe = Recipe(
-        settings={**dataclasses.asdict(schedule), "pairs": pairs.digest},
-        steps=schedule.steps,
-        optimizer=torch.optim.AdamW(matcher.parameters(), schedule.learning_rate, weight_decay=1e-4),
-        rate=rate,
-        batches=lambda step: map(
-            _stack, from_step(lambda rng: _epoch(pairs, schedule, rng), schedule.steps, seed, step)
-        ),
-        objective=objective,
-        largest_gradient=1.0,
-    )
-    return fit(matcher, recipe, checkpoint, seed, device)
+    def metrics(self) -> dict[str, float]:
+        """Return the weighted accuracy of the last batch, with the weights as they are now."""
+        predicted = discretize(self.network.logits(self.distance).sigmoid(), axis="row")
+        return {"WA": float(weighted_accuracy(predicted, self.assignment).mean())}
+
+    def _epoch(self, rng: np.random.Generator) -> list[PriceBatch]:
+        """Return the batches of an epoch, with uniform random matrices mixed in."""
+        count = round(self.schedule.uniform * len(self.pairs))
+        mixed = concatenate([self.pairs, uniform_pairs(count, rng)]) if count else self.pairs
+        return [
+            PriceBatch(mixed, indices, bool(rng.random() < _FLIPPED))
+            for indices in batches(mixed, 256, rng, max_entries=self.schedule.entries)
+        ]
+
+
+class PriceBatch(NamedTuple):
+    """The pairs of a step, of one shape, and whether their rows and columns change places."""
+
+    pairs: Pairs
+    indices: np.ndarray
+    is_flipped: bool
+
+    def stack(self) -> tuple[Tensor, Tensor]:
+        """Return D and A*, (B, N, M) each."""
+        distance, assignment = self.pairs.stack(self.indices)
+        if self.is_flipped:
+            return distance.transpose(1, 2).contiguous(), assignment.transpose(1, 2).contiguous()
+        return distance, assignment
 
 
 def price_interval(gain: Tensor, open_pairs: Tensor, assignment: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,7 +167,7 @@ def uniform_pairs(count: int, rng: np.random.Generator) -> Pairs:
 
     Every second group is square, and every second one gated at a threshold drawn uniformly.
     """
-    matrices = []
+    matrices: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
     while len(matrices) < count:
         n, m = rng.integers(*_UNIFORM_SIZES, 2)
         distance = torch.from_numpy(
@@ -149,21 +177,3 @@ def uniform_pairs(count: int, rng: np.random.Generator) -> Pairs:
             distance = distance.masked_fill(distance > rng.random(), GATED)
         matrices += zip(distance.numpy(), optimal_assignment(distance, GATED).numpy(), strict=True)
     return from_matrices(matrices, "uniform")
-
-
-def _epoch(
-    pairs: Pairs, schedule: PriceSchedule, rng: np.random.Generator
-) -> Iterator[tuple[Pairs, np.ndarray, bool]]:
-    """The batches of an epoch and whether their rows and columns change places."""
-    count = round(schedule.uniform * len(pairs))
-    mixed = concatenate([pairs, uniform_pairs(count, rng)]) if count else pairs
-    for indices in batches(mixed, 256, rng, max_entries=schedule.entries):
-        yield mixed, indices, bool(rng.random() < _FLIPPED)
-
-
-def _stack(batch: tuple[Pairs, np.ndarray, bool]) -> tuple[Tensor, Tensor]:
-    pairs, indices, flipped = batch
-    distance, assignment = pairs.stack(indices)
-    if flipped:
-        distance, assignment = (tensor.transpose(1, 2).contiguous() for tensor in (distance, assignment))
-    return distance, assignment

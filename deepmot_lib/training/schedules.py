@@ -46,16 +46,16 @@ class DHNSchedule:
 class PriceSchedule:
     """How the price network of ``min_sum`` is trained, a matcher beyond the paper: AdamW, a cosine decay.
 
-    A step takes at most ``entries`` entries of matrices of one shape. In the last ``through`` of the steps
-    the loss also looks through up to ``rounds`` rounds, with weight ``through_weight``. ``uniform`` is the
-    number of uniform random matrices mixed in, as a share of the pairs.
+    A step takes at most ``entries`` entries of matrices of one shape. In the last ``unroll_fraction`` of the
+    steps up to ``rounds`` rounds are unrolled, and the loss of their beliefs is added with ``unroll_weight``.
+    ``uniform`` is the number of uniform random matrices mixed in, as a fraction of the pairs.
     """
 
     steps: int = 12_000
     entries: int = 40_000
     learning_rate: float = 4e-3
-    through: float = 0.4
-    through_weight: float = 0.3
+    unroll_fraction: float = 0.4
+    unroll_weight: float = 0.3
     rounds: int = 10
     uniform: float = 0.15
 
@@ -63,8 +63,8 @@ class PriceSchedule:
         """The schedule in a line, for a table's provenance."""
         return (
             f"{self.steps:,} steps of at most {self.entries:,} entries, AdamW {self.learning_rate:g} with "
-            f"cosine decay, {self.uniform:.0%} uniform random matrices mixed in, through the rounds in the "
-            f"last {self.through:.0%}"
+            f"cosine decay, {self.uniform:.0%} uniform random matrices mixed in, rounds unrolled in the "
+            f"last {self.unroll_fraction:.0%}"
         )
 
 
@@ -95,7 +95,7 @@ class PairSchedule:
     """How a single-object tracker is pre-trained.
 
     ``steps`` optimiser steps (Adam, ``learning_rate`` reached after a twentieth of them, then falling to
-    zero on a cosine) of ``frames`` pairs of frames, at most ``apart`` frames from each other, with at most
+    zero on a cosine) of ``frames`` pairs of frames, at most ``max_frame_gap`` frames apart, with at most
     ``tracks`` people of each pair. ``min_visibility`` (in [0, 1]) is that from which a person can be found;
     ``negatives`` the share of people who are searched where they are not.
     """
@@ -103,7 +103,7 @@ class PairSchedule:
     steps: int
     frames: int = 4
     tracks: int = 8
-    apart: int = 5
+    max_frame_gap: int = 5
     learning_rate: float = 1e-3
     min_visibility: float = 0.25
     negatives: float = 0.15
@@ -111,7 +111,7 @@ class PairSchedule:
     def describe(self) -> str:
         """The schedule in a line, for a table's provenance."""
         return (
-            f"{self.steps:,} steps of {self.frames} pairs of frames at most {self.apart} apart, Adam "
+            f"{self.steps:,} steps of {self.frames} pairs of frames at most {self.max_frame_gap} apart, Adam "
             f"{self.learning_rate:g} with cosine decay, {self.negatives:.0%} negatives"
         )
 
@@ -120,8 +120,8 @@ class PairSchedule:
 class ReIDSchedule:
     """How the embedding is trained: ``steps`` of Adam, each on ``people`` and ``pictures`` of each of them.
 
-    Of each person at most ``gathered`` pictures are kept, spread over time, in which they are at least
-    ``min_visibility`` visible.
+    Of each person at most ``max_crops_per_identity`` crops are kept, spread over time, in which they are at
+    least ``min_visibility`` visible.
     """
 
     steps: int
@@ -129,7 +129,7 @@ class ReIDSchedule:
     pictures: int = 4
     learning_rate: float = 1e-3
     min_visibility: float = 0.3
-    gathered: int = 40
+    max_crops_per_identity: int = 40
 
     def describe(self) -> str:
         """The schedule in a line, for a table's provenance."""

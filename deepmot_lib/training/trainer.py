@@ -112,7 +112,10 @@ def train(training: Training, checkpoint: CheckpointFile) -> pd.DataFrame:
             # The loss. All that is random follows from seed and step: there is no random state to save.
             _seed(training, step)
             rate = training.learning_rate(step)
-            terms = training.loss(step)
+            try:
+                terms = training.loss(step)
+            except FloatingPointError as error:
+                raise _diverged(training, step, str(error)) from error
             values = {name: term.item() for name, term in terms.items()}
             if not all(map(math.isfinite, values.values())):
                 raise _diverged(training, step, f"the loss is not finite: {values}")

@@ -22,7 +22,6 @@ import pandas as pd
 
 from ...experiments import settings as profiles
 from .. import mot
-from ..files import temporary_folder
 from .crowd import FRAME_RATE
 from .detectors import DETECTORS, detect, match_detections
 from .stage import Stage
@@ -65,12 +64,15 @@ def write_sequences(
     if train.exists() and not (train / _MANIFEST).is_file():
         raise FileExistsError(f"{train} exists and holds no embedded data: choose another folder")
     if not _is_complete(train, arguments):
-        with temporary_folder(train) as temporary:
-            part = temporary / "train"
+        part = train.with_name(f".train.{os.getpid()}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        try:
             for number in range(1, sequences + 1):
                 _write_sequence(part, number, frames, (height, width), seed)
             (part / _MANIFEST).write_text(json.dumps(arguments, indent=1) + "\n")
-            _swap(part, train, temporary / "old", arguments)
+            _swap(part, train, arguments)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     return mot.find_sequences(train)
 
 
@@ -102,8 +104,9 @@ def _is_complete(train: Path, arguments: dict[str, Any]) -> bool:
     )
 
 
-def _swap(part: Path, train: Path, old: Path, arguments: dict[str, Any]) -> None:
+def _swap(part: Path, train: Path, arguments: dict[str, Any]) -> None:
     """Replace the old folder by the new one; keep an equal one that another process has written first."""
+    old = train.with_name(f".train.{os.getpid()}.old")
     with contextlib.suppress(FileNotFoundError):
         if not _is_complete(train, arguments):
             os.replace(train, old)
@@ -112,6 +115,8 @@ def _swap(part: Path, train: Path, old: Path, arguments: dict[str, Any]) -> None
     except OSError:
         if not _is_complete(train, arguments):
             raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_sequence(train: Path, number: int, frames: int, image_size: tuple[int, int], seed: int) -> None:
@@ -125,9 +130,8 @@ def _write_sequence(train: Path, number: int, frames: int, image_size: tuple[int
         picture, rows = stage.render(frame)
         people += rows
         image = folders[0] / "img1" / f"{frame:06d}.jpg"
-        # OpenCV would not tell why it could not write a file.
-        _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
-        image.write_bytes(encoded.tobytes())
+        if not cv2.imwrite(str(image), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92]):
+            raise OSError(f"{image}: could not be written")
         for folder in folders[1:]:
             try:
                 os.link(image, folder / "img1" / image.name)

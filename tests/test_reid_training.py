@@ -10,8 +10,10 @@ from PIL import Image
 
 from deepmot_lib.data import mot, synthetic
 from deepmot_lib.distance import appearance_distance
-from deepmot_lib.trackers import reid
-from deepmot_lib.trackers.reid import Album, Embedder, triplet_loss
+from deepmot_lib.trackers.reid import Embedder, crops
+from deepmot_lib.training import trainer
+from deepmot_lib.training.checkpoint import CheckpointFile
+from deepmot_lib.training.reid import ReIDTraining, gather, triplet_loss
 from deepmot_lib.training.schedules import ReIDSchedule
 
 
@@ -23,7 +25,7 @@ def sequences(tmp_path_factory):
 def test_a_crop_shows_what_is_in_the_box():
     image = torch.zeros(3, 100, 100)
     image[0, 20:60, 30:50] = 1.0
-    pictures = reid.crops(image, torch.tensor([[30.0, 20, 50, 60], [30, 20, 70, 60], [-50, -50, -10, -10]]))
+    pictures = crops(image, torch.tensor([[30.0, 20, 50, 60], [30, 20, 70, 60], [-50, -50, -10, -10]]))
     assert pictures.shape == (3, 3, 128, 64)
     assert float(pictures[0, 0].mean()) > 0.97 and float(pictures[0, 1].max()) == 0
     assert float(pictures[1, 0, :, :30].mean()) > 0.97 and float(pictures[1, 0, :, 34:].mean()) < 0.05
@@ -58,24 +60,24 @@ def test_triplets_that_cannot_be_made_are_an_error(people):
 
 
 def test_the_album_holds_the_people_of_the_first_half(sequences):
-    schedule = ReIDSchedule(1, min_visibility=0.5, gathered=3)
-    album = reid.gather(sequences[:1], schedule)
+    schedule = ReIDSchedule(1, min_visibility=0.5, max_crops_per_identity=3)
+    album = gather(sequences[:1], schedule)
     rows = mot.pedestrians(sequences[0].gt(), 0.5).query("frame <= 8")
     counts = rows["id"].value_counts()
     counts = counts[counts > 1].clip(upper=3)
     assert album.identities.bincount().sort().values.tolist() == sorted(counts)
-    assert album.pictures.shape == (counts.sum(), 3, 128, 64) and album.pictures.dtype == torch.uint8
+    assert album.crops.shape == (counts.sum(), 3, 128, 64) and album.crops.dtype == torch.uint8
 
 
 def test_the_same_people_with_another_detector_are_not_other_people(sequences):
     assert len(sequences) == 3
-    alone, together = (reid.gather(part, ReIDSchedule(1)) for part in (sequences[:1], sequences))
+    alone, together = (gather(part, ReIDSchedule(1)) for part in (sequences[:1], sequences))
     assert torch.equal(alone.identities, together.identities)
 
 
 def test_an_album_of_one_person_is_refused(sequences):
     with pytest.raises(ValueError, match="fewer than two people"):
-        reid.gather(sequences, ReIDSchedule(1, min_visibility=1.1))
+        gather(sequences, ReIDSchedule(1, min_visibility=1.1))
 
 
 def test_training_tells_people_apart(tmp_path):
@@ -97,18 +99,11 @@ def test_training_tells_people_apart(tmp_path):
     sequence = mot.Sequence.open(tmp_path / "STREET")
     torch.manual_seed(0)
     embedder, schedule = Embedder(units=32), ReIDSchedule(25, pictures=3)
-    history = reid.train(embedder, [sequence], schedule, tmp_path / "a.pt")
+    training = ReIDTraining(embedder, [sequence], schedule, 0)
+    history = trainer.train(training, CheckpointFile(tmp_path / "a.pt", {}))
     assert history["loss"].iloc[-3:].mean() < 0.5 * history["loss"].iloc[0]
-    assert reid.nearest_is_same(embedder, reid.gather([sequence], schedule, "val")) == 1
-
-
-def test_rank_one_is_counted_by_the_nearest_other_picture():
-    class Colour(Embedder):
-        def embed(self, pictures):
-            return pictures.mean(dim=(2, 3))
-
-    red, green = torch.zeros(3, 128, 64), torch.zeros(3, 128, 64)
-    red[0], green[1] = 200, 200
-    pictures = torch.stack([red, red, green, green]).to(torch.uint8)
-    assert reid.nearest_is_same(Colour(), Album(pictures, torch.tensor([0, 0, 1, 1]))) == 1
-    assert reid.nearest_is_same(Colour(), Album(pictures, torch.tensor([0, 1, 0, 1]))) == 0
+    unseen = gather([sequence], schedule, "val")
+    with torch.no_grad():
+        embeddings = embedder.embed(unseen.crops.float() / 255)
+    nearest = torch.cdist(embeddings, embeddings).fill_diagonal_(torch.inf).argmin(1)
+    assert torch.equal(unseen.identities[nearest], unseen.identities), "rank 1"

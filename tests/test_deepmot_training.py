@@ -10,11 +10,12 @@ from torchvision.ops import box_iou
 from deepmot_lib import matchers
 from deepmot_lib.data import mot, synthetic
 from deepmot_lib.trackers.tracktor import Tracktor
-from deepmot_lib.training import deepmot as finetuning
-from deepmot_lib.training.matcher import CheckpointError
+from deepmot_lib.training import deepmot, trainer
+from deepmot_lib.training.checkpoint import CheckpointFile
+from deepmot_lib.training.deepmot import DeepMOTTraining, collected
 from deepmot_lib.training.schedules import TrackerSchedule
 
-from .test_tracker_training import Shifter
+from .test_clip_loss import Shifter
 
 SCHEDULE = TrackerSchedule(steps=60, reid_steps=6, learning_rate=0.02, scale=10.0, reid_frames=3)
 
@@ -38,10 +39,14 @@ def sinkhorn() -> matchers.Matcher:
     return matchers.create("sinkhorn", eps_end=0.05, rounds=30)
 
 
-def train(tracker, sequence, checkpoint, objective="dMOTA+dMOTP", matcher="sinkhorn", **options):
+def train(tracker, sequence, folder, objective="dMOTA+dMOTP", matcher="sinkhorn", **options):
+    """The history; the checkpoint and the matrices are left in ``folder``."""
     matcher = sinkhorn() if matcher == "sinkhorn" else matcher
     schedule = options.pop("schedule", SCHEDULE)
-    return finetuning.train(tracker, [sequence], objective, matcher, schedule, checkpoint, **options)
+    training = DeepMOTTraining(
+        tracker, [sequence], objective, matcher, schedule, 0, matrices=folder / "matrices", **options
+    )
+    return trainer.train(training, CheckpointFile(folder / "a.pt", {}))
 
 
 @torch.no_grad()
@@ -64,36 +69,10 @@ def test_it_learns_from_clips_of_a_sequence(sequence, tmp_path, objective):
     tracker = shifter()
     before = overlap(tracker, sequence)
     matcher = None if objective == "smooth_l1" else sinkhorn()
-    history = train(tracker, sequence, tmp_path / "a.pt", objective, matcher)
+    history = train(tracker, sequence, tmp_path, objective, matcher)
     assert overlap(tracker, sequence) > before + 0.15 and not tracker.training
     assert history["step"].iloc[-1] == 60 and history["loss"].equals(history[objective])
     assert history["loss"].tail(15).mean() < 0.9 * history["loss"].head(15).mean()
-
-
-def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(sequence, tmp_path, monkeypatch):
-    monkeypatch.setattr("deepmot_lib.training.fitting._SAVE_EVERY_S", 0.0)
-    schedule = dataclasses.replace(SCHEDULE, steps=10)
-    whole, killed, resumed = (shifter() for _ in range(3))
-    calls, rule = [], sinkhorn()
-
-    class Killer(torch.nn.Module):
-        name = "sinkhorn"
-
-        def forward(self, distance):
-            calls.append(distance.shape)
-            if len(calls) == 7:
-                raise KeyboardInterrupt
-            return rule(distance)
-
-    with pytest.raises(KeyboardInterrupt):
-        train(killed, sequence, tmp_path / "killed" / "a.pt", matcher=Killer(), schedule=schedule)
-    expected = train(whole, sequence, tmp_path / "whole" / "a.pt", schedule=schedule)
-    torch.manual_seed(99)  # another process has another generator
-    history = train(resumed, sequence, tmp_path / "killed" / "a.pt", schedule=schedule)
-    assert history.equals(expected) and torch.equal(resumed.shift, whole.shift)
-    assert not torch.equal(killed.shift, whole.shift)
-    matrices = [finetuning.collected(tmp_path / name) for name in ("killed", "whole")]
-    assert all(np.array_equal(a, b) for a, b in zip(*matrices, strict=True)) and len(matrices[0]) == 10
 
 
 def test_the_matrices_that_the_matcher_was_asked_are_left_beside_the_checkpoint(sequence, tmp_path):
@@ -103,17 +82,17 @@ def test_the_matrices_that_the_matcher_was_asked_are_left_beside_the_checkpoint(
         asked.append(distance[0].detach().numpy())
         return rule(distance)
 
-    train(shifter(), sequence, tmp_path / "run" / "a.pt", matcher=spy)
+    train(shifter(), sequence, tmp_path / "run", matcher=spy)
     assert len(list((tmp_path / "run" / "matrices").iterdir())) == 60
-    found = finetuning.collected(tmp_path)
+    found = collected(tmp_path)
     assert len(found) == 60 and all(np.array_equal(a, b) for a, b in zip(found, asked, strict=True))
     np.save(tmp_path / "run" / "matrices" / "0000060.npy", np.zeros((0, 3), np.float32))
-    assert len(finetuning.collected(tmp_path)) == 60, "one of no rows is no matrix to learn from"
+    assert len(collected(tmp_path)) == 60, "one of no rows is no matrix to learn from"
 
 
 def test_of_a_long_training_about_a_hundred_matrices_are_kept(sequence, tmp_path, monkeypatch):
-    monkeypatch.setattr(finetuning, "_MATRICES", 4)
-    train(shifter(), sequence, tmp_path / "a.pt", schedule=dataclasses.replace(SCHEDULE, steps=9))
+    monkeypatch.setattr(deepmot, "_MATRICES", 4)
+    train(shifter(), sequence, tmp_path, schedule=dataclasses.replace(SCHEDULE, steps=9))
     names = [file.name for file in sorted((tmp_path / "matrices").iterdir())]
     assert names == ["0000000.npy", "0000002.npy", "0000004.npy", "0000006.npy", "0000008.npy"]
 
@@ -122,14 +101,14 @@ def test_smooth_l1_asks_no_matcher_and_leaves_no_matrices(sequence, tmp_path):
     def never(distance):
         pytest.fail("asked")
 
-    train(shifter(), sequence, tmp_path / "a.pt", "smooth_l1", never)
-    assert finetuning.collected(tmp_path) == []
+    train(shifter(), sequence, tmp_path, "smooth_l1", never)
+    assert collected(tmp_path) == []
 
 
 def test_with_a_head_clips_are_longer_and_it_learns_too(sequence, tmp_path):
     tracker = shifter(looks=True)
     before = tracker.project.weight.clone()
-    history = train(tracker, sequence, tmp_path / "a.pt", reid="distance")
+    history = train(tracker, sequence, tmp_path, reid="distance")
     assert history["step"].iloc[-1] == SCHEDULE.reid_steps
     assert tracker.seen == SCHEDULE.reid_steps * SCHEDULE.reid_frames
     assert not torch.equal(before, tracker.project.weight)
@@ -140,7 +119,7 @@ def test_only_tracktors_heads_are_trained(sequence, tmp_path):
     tracker = Tracktor("tiny", side=96, reid=True)
     before = {name: value.clone() for name, value in tracker.state_dict().items()}
     schedule = dataclasses.replace(SCHEDULE, reid_steps=3, learning_rate=1e-3)
-    train(tracker, sequence, tmp_path / "a.pt", reid="distance", schedule=schedule)
+    train(tracker, sequence, tmp_path, reid="distance", schedule=schedule)
     changed = {name for name, value in tracker.state_dict().items() if not torch.equal(value, before[name])}
     assert {name.split(".")[0] for name in changed} == {"detector", "reid"}
     assert all(name.startswith(("detector.roi_heads.", "reid.")) for name in changed)
@@ -159,45 +138,41 @@ def test_the_state_that_validates_best_is_kept(sequence, tmp_path):
         return scores[len(seen) - 1]
 
     schedule = dataclasses.replace(SCHEDULE, steps=8, validations=4)
-    history = train(tracker, sequence, tmp_path / "a.pt", validate=validate, schedule=schedule)
+    history = train(tracker, sequence, tmp_path, validation=validate, schedule=schedule)
     assert history.dropna()["step"].tolist() == [2, 4, 6, 8]
     assert history["validation"].dropna().tolist() == scores
     assert torch.equal(tracker.shift, seen[1]) and not torch.equal(seen[1], seen[3])
 
 
-OTHER = dataclasses.replace(SCHEDULE, steps=3, learning_rate=0.01)
+def test_a_training_without_validation_ends_with_its_last_weights(sequence, tmp_path):
+    history = train(shifter(), sequence, tmp_path, schedule=dataclasses.replace(SCHEDULE, steps=3))
+    assert "validation" not in history
 
 
-@pytest.mark.parametrize(
-    "change, named",
-    [
-        ({"seed": 1}, "its seed is 0, not 1"),
-        ({"schedule": OTHER}, "its learning_rate is 0.02, not 0.01"),
-        ({"objective": "dMOTP"}, "its name is 'shifter, dMOTA', not 'shifter, dMOTP'"),
-        ({"matcher": None}, "its matcher is 'sinkhorn', not None"),
-        ({"sequence": "shorter"}, "its clips is 7, not 5"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else None,
-)
-def test_the_checkpoint_of_another_training_is_refused(sequence, tmp_path, change, named):
-    schedule = dataclasses.replace(SCHEDULE, steps=3)
-    usual = {"sequence": sequence, "schedule": schedule, "objective": "dMOTA", "matcher": sinkhorn()}
-    train(shifter(), checkpoint=tmp_path / "a.pt", **usual)
-    if "sequence" in change:
-        change = {"sequence": dataclasses.replace(sequence, length=12)}
-    with pytest.raises(CheckpointError, match=named):
-        train(shifter(), checkpoint=tmp_path / "a.pt", **usual | change)
+def test_a_training_anew_leaves_no_matrices_of_the_one_before(sequence, tmp_path):
+    """A shorter one does not overwrite them all."""
+    train(shifter(), sequence, tmp_path, schedule=dataclasses.replace(SCHEDULE, steps=6))
+    train(shifter(), sequence, tmp_path, schedule=dataclasses.replace(SCHEDULE, steps=4))
+    assert sorted(file.stem for file in tmp_path.rglob("*.npy")) == [f"{step:07d}" for step in range(4)]
+
+
+def test_a_damaged_matrix_is_named(tmp_path):
+    (tmp_path / "matrices").mkdir()
+    np.save(tmp_path / "matrices" / "0000000.npy", np.zeros((2, 3), np.float32))
+    (tmp_path / "matrices" / "0000001.npy").write_bytes(b"half")
+    with pytest.raises(ValueError, match=r"0000001\.npy: damaged, delete it"):
+        collected(tmp_path)
 
 
 def test_a_loss_that_is_not_finite_stops_it(sequence, tmp_path):
     tracker = shifter()
     torch.nn.init.constant_(tracker.shift, torch.inf)
-    with pytest.raises(FloatingPointError, match="shifter, smooth_l1: the loss became"):
-        train(tracker, sequence, tmp_path / "a.pt", "smooth_l1", None)
+    with pytest.raises(FloatingPointError, match="shifter, smooth_l1, step 1 of 60: the boxes or embeddings"):
+        train(tracker, sequence, tmp_path, "smooth_l1", None)
     assert not (tmp_path / "a.pt").exists()
 
 
 def test_sequences_without_a_clip_are_refused(sequence, tmp_path):
     with pytest.raises(ValueError, match="no sequence has 2 consecutive frames with people"):
-        train(shifter(), dataclasses.replace(sequence, length=2), tmp_path / "a.pt")
+        train(shifter(), dataclasses.replace(sequence, length=2), tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,9 @@ from torchvision.ops import box_iou
 
 from deepmot_lib.data import mot, synthetic
 from deepmot_lib.trackers.tracktor import Tracktor
-from deepmot_lib.training import detector as vanilla
+from deepmot_lib.training import trainer
+from deepmot_lib.training.checkpoint import CheckpointFile
+from deepmot_lib.training.detector import DetectorExample, DetectorTraining, labeled_frames, load_example
 from deepmot_lib.training.schedules import DetectorSchedule
 
 
@@ -24,20 +26,20 @@ def network():
 
 
 def test_the_training_frames_are_the_first_half_with_the_visible_people(sequence):
-    found = vanilla.labeled_frames([sequence], "train", min_visibility=0.5)
+    found = labeled_frames([sequence], "train", min_visibility=0.5)
     assert [item.frame for item in found] == [1, 2, 3, 4, 5, 6]
     rows = mot.pedestrians(sequence.gt())
     for item in found:
         expected = rows[(rows["frame"] == item.frame) & (rows["visibility"] >= 0.5)]
         assert len(item.boxes) == len(expected)
         assert (item.boxes >= 0).all() and item.boxes[:, 2].max() <= 160 and item.boxes[:, 3].max() <= 120
-    assert [item.frame for item in vanilla.labeled_frames([sequence], "test")] == [10, 11, 12]
+    assert [item.frame for item in labeled_frames([sequence], "test")] == [10, 11, 12]
 
 
 def test_a_mirrored_box_is_around_the_mirrored_person(sequence):
-    item = vanilla.labeled_frames([sequence])[0]
-    image, target = vanilla._example(item, False, "cpu")
-    flipped, mirrored = vanilla._example(item, True, "cpu")
+    item = labeled_frames([sequence])[0]
+    image, target = load_example(item, False)
+    flipped, mirrored = load_example(item, True)
     for box, other in zip(
         target["boxes"].int().tolist(), mirrored["boxes"].round().int().tolist(), strict=True
     ):
@@ -65,11 +67,10 @@ def test_training_on_one_frame_finds_its_people(tmp_path):
     mot.write_ground_truth(folder / "gt" / "gt.txt", pd.DataFrame(rows, columns=[*mot.COLUMNS[:6], "conf"]))
     sequence = mot.Sequence.open(folder)
     tracktor = network()
-    vanilla.train(
-        tracktor, [sequence], DetectorSchedule(150, images=1, learning_rate=3e-3), tmp_path / "a.pt"
-    )
-    item = vanilla.labeled_frames([sequence])[0]
-    image = vanilla._example(item, False, "cpu")[0]
+    training = DetectorTraining(tracktor, [sequence], DetectorSchedule(150, images=1, learning_rate=3e-3), 0)
+    trainer.train(training, CheckpointFile(tmp_path / "a.pt", {}))
+    item = labeled_frames([sequence])[0]
+    image = load_example(item, False)[0]
     with torch.no_grad():
         # Where people were a frame ago, and where nobody is.
         shifted = item.boxes + torch.tensor([4.0, 3, 4, 3])
@@ -81,37 +82,13 @@ def test_training_on_one_frame_finds_its_people(tmp_path):
     assert (found.scores[:3] > 0.5).all() and found.scores[3] < 0.5
 
 
-def test_a_killed_training_goes_on_exactly(sequence, tmp_path, monkeypatch):
-    monkeypatch.setattr("deepmot_lib.training.fitting._SAVE_EVERY_S", 0.0)
-    schedule = DetectorSchedule(6, images=1)
-    whole = network()
-    expected = vanilla.train(whole, [sequence], schedule, tmp_path / "whole.pt")
-    killed, calls = network(), []
-    forward = killed.detector.forward
-
-    def dying(*arguments):
-        calls.append(1)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return forward(*arguments)
-
-    killed.detector.forward = dying
-    with pytest.raises(KeyboardInterrupt):
-        vanilla.train(killed, [sequence], schedule, tmp_path / "killed.pt")
-    resumed = network()
-    history = vanilla.train(resumed, [sequence], schedule, tmp_path / "killed.pt")
-    assert history.equals(expected)
-    ours, theirs = resumed.state_dict(), whole.state_dict()
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-
-
-def test_a_sequence_in_which_nobody_is_visible_is_refused(sequence, tmp_path):
+def test_a_sequence_in_which_nobody_is_visible_is_refused(sequence):
     with pytest.raises(ValueError, match=r"no sequence has people at least 1\.1 visible in its part 'train'"):
-        vanilla.train(network(), [sequence], DetectorSchedule(1, min_visibility=1.1), tmp_path / "a.pt")
+        DetectorTraining(network(), [sequence], DetectorSchedule(1, min_visibility=1.1), 0)
 
 
 def test_a_frame_without_people_can_be_learned_from(sequence):
-    empty = vanilla.DetectorExample(sequence, 1, torch.empty(0, 4))
-    image, target = vanilla._example(empty, True, "cpu")
+    empty = DetectorExample(sequence, 1, torch.empty(0, 4))
+    image, target = load_example(empty, True)
     losses = network().train().detector([image], [target])
     assert all(loss.isfinite() for loss in losses.values())

@@ -1,4 +1,4 @@
-"""Pre-training on pairs of crops: what pairs show, that a cut training goes on, that it teaches."""
+"""Pre-training on pairs of crops: what pairs show, and that it teaches."""
 
 from dataclasses import replace
 
@@ -14,13 +14,10 @@ from deepmot_lib.trackers.goturn import GOTURN
 from deepmot_lib.trackers.management import MOT_BY_SOT
 from deepmot_lib.trackers.siamrpn import SiamRPN
 from deepmot_lib.trackers.tracking import to_tensor, track
-from deepmot_lib.training import fitting
-from deepmot_lib.training import siamese as pretraining
-from deepmot_lib.training.matcher import CheckpointError
 from deepmot_lib.training.schedules import PairSchedule
-from deepmot_lib.training.siamese import Pairs, pair_loss, pretrain
+from deepmot_lib.training.siamese import CropPairs, SiameseTraining, pair_loss
 
-SCHEDULE = PairSchedule(steps=6, frames=2, tracks=3, apart=2)
+SCHEDULE = PairSchedule(steps=6, frames=2, tracks=3, max_frame_gap=2)
 LENGTH = 12
 
 
@@ -70,7 +67,7 @@ def overlap(a, b):
 
 
 def test_a_pair_shows_one_person_in_two_near_frames_of_the_training_half(sequence):
-    gt, pairs = sequence.gt(), Pairs([sequence], SCHEDULE)
+    gt, pairs = sequence.gt(), CropPairs([sequence], SCHEDULE)
     frames = {frame: to_tensor(sequence.image(frame)) for frame in mot.split(sequence)["train"]}
     seen = set()
     for seed in range(40):
@@ -79,7 +76,7 @@ def test_a_pair_shows_one_person_in_two_near_frames_of_the_training_half(sequenc
             next(frame for frame, image in frames.items() if torch.equal(image, shown))
             for shown in (pair.first, pair.second)
         )
-        assert 0 < abs(first - second) <= SCHEDULE.apart
+        assert 0 < abs(first - second) <= SCHEDULE.max_frame_gap
         for target, present in zip(pair.target, pair.present, strict=True):
             truth = gt[(gt.frame == second) & np.isclose(gt[["x1", "y1"]], target[:2]).all(1)]
             assert target.isnan().all() if truth.empty else len(truth) == 1
@@ -89,7 +86,7 @@ def test_a_pair_shows_one_person_in_two_near_frames_of_the_training_half(sequenc
 
 
 def test_templates_are_the_truth_or_a_2s_perturbation_of_it(sequence):
-    gt, pairs = sequence.gt(), Pairs([sequence], replace(SCHEDULE, negatives=0.0))
+    gt, pairs = sequence.gt(), CropPairs([sequence], replace(SCHEDULE, negatives=0.0))
     corners = torch.tensor(gt.loc[gt.visibility > 0, ["x1", "y1", "x2", "y2"]].to_numpy(np.float32))
     exact = 0
     for seed in range(30):
@@ -104,30 +101,30 @@ def test_templates_are_the_truth_or_a_2s_perturbation_of_it(sequence):
 def test_negatives_are_searched_elsewhere(sequence):
     away = {}
     for share in (0.0, 1.0):
-        pairs = Pairs([sequence], replace(SCHEDULE, negatives=share))
+        pairs = CropPairs([sequence], replace(SCHEDULE, negatives=share))
         drawn = [pairs.draw(generator(seed)) for seed in range(20)]
         away[share] = torch.cat([overlap(pair.template, pair.search) == 0 for pair in drawn])
     assert away[0.0].float().mean() < 0.1 < 0.3 < away[1.0].float().mean()
 
 
 def test_pairs_depend_on_the_generator_alone(sequence):
-    pairs = Pairs([sequence], SCHEDULE)
+    pairs = CropPairs([sequence], SCHEDULE)
     first, again, other = (pairs.draw(generator(seed)) for seed in (3, 3, 4))
     assert all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first.search, other.search)
 
 
-def test_nobody_to_learn_from_is_an_error_that_names_the_sequences(sequence, tmp_path):
+def test_nobody_to_learn_from_is_an_error_that_names_the_sequences(sequence):
     with pytest.raises(ValueError, match="training halves of MOVING"):
-        Pairs([sequence], replace(SCHEDULE, min_visibility=1.5))
+        CropPairs([sequence], replace(SCHEDULE, min_visibility=1.5))
     with pytest.raises(ValueError, match="no sequences"):
-        pretrain(goturn(), [], SCHEDULE, tmp_path / "checkpoint.pt")
+        SiameseTraining(goturn(), [], SCHEDULE, 0)
 
 
 @pytest.mark.parametrize("make", [goturn, siamrpn])
 def test_the_tracker_is_asked_for_the_true_box_in_the_crop_it_sees(sequence, make, monkeypatch):
     """Each crop, mirrored or not, is brightest in its person's channel inside the target box."""
-    tracker, pairs = make(), Pairs([sequence], replace(SCHEDULE, negatives=0.0))
+    tracker, pairs = make(), CropPairs([sequence], replace(SCHEDULE, negatives=0.0))
     asked = []
     monkeypatch.setattr(tracker, "pair_loss", lambda *arguments: asked.append(arguments) or torch.zeros(()))
     for seed in range(10):
@@ -145,48 +142,6 @@ def test_the_tracker_is_asked_for_the_true_box_in_the_crop_it_sees(sequence, mak
     assert checked > 10
 
 
-def test_mirroring_by_hand():
-    boxes = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4]])
-    found = pretraining._mirror_boxes(boxes, torch.tensor([True, False]))
-    torch.testing.assert_close(found, torch.tensor([[0.7, 0.2, 0.9, 0.4], [0.1, 0.2, 0.3, 0.4]]))
-    crops = torch.arange(6.0).view(2, 1, 1, 3)
-    found = pretraining._mirror_crops(crops, torch.tensor([True, False]))
-    assert found.flatten().tolist() == [2, 1, 0, 3, 4, 5]
-
-
-@pytest.mark.parametrize("make", [goturn, siamrpn])
-def test_an_interrupted_training_goes_on_as_if_it_had_not_been(sequence, make, tmp_path, monkeypatch):
-    whole = make()
-    want = pretrain(whole, [sequence], SCHEDULE, tmp_path / "whole.pt", seed=1)
-    steps = []
-
-    def cut_after_four(*arguments):
-        if len(steps) == 4:
-            raise KeyboardInterrupt
-        steps.append(0)
-        return pair_loss(*arguments)
-
-    monkeypatch.setattr(fitting, "_SAVE_EVERY_S", 0.0)
-    monkeypatch.setattr(pretraining, "pair_loss", cut_after_four)
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(make(), [sequence], SCHEDULE, tmp_path / "cut.pt", seed=1)
-    monkeypatch.setattr(pretraining, "pair_loss", pair_loss)
-    torch.manual_seed(99)  # another process, another state
-    resumed = make()
-    found = pretrain(resumed, [sequence], SCHEDULE, tmp_path / "cut.pt", seed=1)
-    pd.testing.assert_frame_equal(found, want)
-    assert list(found["step"]) == [1, 2, 3, 4, 5, 6]
-    for name, value in whole.state_dict().items():
-        assert torch.equal(resumed.state_dict()[name], value), name
-
-
-def test_another_trackers_checkpoint_is_refused(sequence, tmp_path):
-    file = tmp_path / "checkpoint.pt"
-    pretrain(goturn(), [sequence], SCHEDULE, file)
-    with pytest.raises(CheckpointError, match="its name is 'goturn, pre-training', not 'siamrpn"):
-        pretrain(siamrpn(), [sequence], SCHEDULE, file)
-
-
 def test_the_schedule_describes_itself():
     assert (
         PairSchedule(steps=1500)
@@ -197,7 +152,7 @@ def test_the_schedule_describes_itself():
 
 @pytest.mark.parametrize(("make", "rate"), [(goturn, 3e-3), (siamrpn, 3e-3)])
 def test_steps_of_training_lower_the_loss_of_a_pair(sequence, make, rate):
-    tracker, pair = make(), Pairs([sequence], SCHEDULE).draw(generator(3))
+    tracker, pair = make(), CropPairs([sequence], SCHEDULE).draw(generator(3))
     optimizer = torch.optim.Adam(tracker.parameters(), lr=rate)
     losses = []
     for _ in range(25):

@@ -9,7 +9,8 @@ from deepmot_lib.data import mot, synthetic
 from deepmot_lib.distance import appearance_distance, box_distance
 from deepmot_lib.loss import DeepMOTLoss
 from deepmot_lib.trackers.tracker import Propagation, Tracker
-from deepmot_lib.training import clips as training
+from deepmot_lib.training.clips import Clips, LabeledFrame
+from deepmot_lib.training.deepmot import LOSSES, clip_loss
 from deepmot_lib.training.perturbation import perturb
 
 SIZE = (120, 160)
@@ -40,11 +41,11 @@ class Shifter(Tracker):
         return Propagation(boxes + self.shift * size, torch.ones(len(boxes)), looks)
 
 
-def clip(*frames: tuple[torch.Tensor, list[int]]) -> list[training.LabeledFrame]:
-    return [training.LabeledFrame(torch.zeros(3, *SIZE), boxes, ids) for boxes, ids in frames]
+def clip(*frames: tuple[torch.Tensor, list[int]]) -> list[LabeledFrame]:
+    return [LabeledFrame(torch.zeros(3, *SIZE), boxes, ids) for boxes, ids in frames]
 
 
-def steady(length: int = 2, move: float = 0.0) -> list[training.LabeledFrame]:
+def steady(length: int = 2, move: float = 0.0) -> list[LabeledFrame]:
     """Three people who all walk to the right."""
     step = torch.tensor([move, 0, move, 0])
     return clip(*((BOXES + k * step, [1, 2, 3]) for k in range(length)))
@@ -55,14 +56,15 @@ def seeded() -> torch.Generator:
 
 
 def test_the_loss_is_that_of_the_perturbed_boxes():
-    frames, tracker, loss = steady(move=6.0), Shifter(), DeepMOTLoss(scale=10.0)
+    frames, tracker = steady(move=6.0), Shifter()
     matcher = matchers.load("min_sum")
-    found = training.clip_loss(tracker, frames, "dMOTA+dMOTP", matcher, loss, seeded())
+    found = clip_loss(tracker, frames, "dMOTA+dMOTP", matcher, 10.0, generator=seeded())
     distance = box_distance(perturb(BOXES, seeded()), frames[1].boxes, SIZE)
     other = DeepMOTLoss(scale=10.0)
     other(1 - torch.eye(3), torch.eye(3), [1, 2, 3], [1, 2, 3])
     expected = other(distance, matcher(distance[None])[0], [1, 2, 3], [1, 2, 3]).total
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found.loss, expected)
+    torch.testing.assert_close(found.distances, [distance])
 
 
 def test_the_objectives_are_the_parts_of_eq_9():
@@ -71,32 +73,43 @@ def test_the_objectives_are_the_parts_of_eq_9():
         frames = clip(
             (BOXES, [1, 2, 3]), (BOXES[[1, 0, 2]], [1, 2, 4])
         )  # 1 and 2 have changed places, 3 left
-        loss = DeepMOTLoss(scale=10.0)
-        return training.clip_loss(Shifter(), frames, objective, matcher, loss, seeded()).item()
+        return clip_loss(Shifter(), frames, objective, matcher, 10.0, generator=seeded()).loss.item()
 
     both, without = value("dMOTA+dMOTP"), value("dMOTA+dMOTP-IDS")
     assert both == pytest.approx(value("dMOTA") + value("dMOTP"), rel=1e-5)
     assert both - without == pytest.approx(2 * 2 / 3, abs=0.3), "two switches of three objects, gamma 2"
 
 
-def test_a_track_that_had_another_object_before_counts_as_a_switch_only_where_both_were_known():
-    frames = clip((BOXES[:2], [1, 2]), (BOXES, [1, 2, 9]))
-    loss = DeepMOTLoss()
-    training.clip_loss(Shifter(), frames, "dMOTA", matchers.load("hungarian"), loss, seeded())
-    previous = loss._previous[0]
-    assert previous.shape == (2, 3) and previous.sum() == 2
+@pytest.mark.parametrize(
+    ("order", "switches"), [([0, 1, 2], 0), ([1, 0, 2], 2), ([2, 1, 0], 0), ([1, 2, 0], 1)]
+)
+def test_a_match_that_the_frame_before_did_not_have_is_a_switch(order, switches):
+    """Counts, for a 0/1 matcher: 1 and 2 have been there, 9 comes in the second frame, where nobody tracks it
+    yet: a miss. In the third the people stay; 1 and 2 swap their places; 1 and 9 do, but neither 9 nor its
+    track had a match before; each takes the next one's place, and only 1 that of an old track.
+    """
+    frames = clip((BOXES[:2], [1, 2]), (BOXES, [1, 2, 9]), (BOXES[order], [1, 2, 9]))
+    found = clip_loss(Shifter(), frames, "dMOTA", matchers.load("hungarian"), generator=seeded())
+    assert found.loss.item() == pytest.approx((1 / 3 + 2 * switches / 3) / 2, abs=1e-5)
 
 
-@pytest.mark.parametrize("objective", training.LOSSES)
+def test_tracks_had_their_own_objects_before_the_clip():
+    """Two who swap their places in its first step are two switches, of weight 2 for 2 people."""
+    frames = clip((BOXES[:2], [1, 2]), (BOXES[[1, 0]], [1, 2]))
+    found = clip_loss(Shifter(), frames, "dMOTA", matchers.load("hungarian"), generator=seeded())
+    assert found.loss.item() == pytest.approx(2 * 2 / 2, abs=1e-5)
+
+
+@pytest.mark.parametrize("objective", LOSSES)
 def test_every_objective_teaches_the_way_that_people_walk(objective):
     """Only boxes of the right shift match best, whichever measure asks."""
     torch.manual_seed(0)
-    tracker, loss = Shifter(), DeepMOTLoss(scale=10.0)
+    tracker = Shifter()
     matcher = matchers.create("sinkhorn", eps_end=0.05, rounds=30)
     optimizer, generator = torch.optim.Adam(tracker.parameters(), 0.02), torch.Generator().manual_seed(0)
     for _ in range(120):
         optimizer.zero_grad()
-        training.clip_loss(tracker, steady(move=12.0), objective, matcher, loss, generator).backward()
+        clip_loss(tracker, steady(move=12.0), objective, matcher, 10.0, generator=generator).loss.backward()
         optimizer.step()
     wanted = 12 / 30  # of the width, of both edges
     assert tracker.shift[[0, 2]].mean().item() == pytest.approx(wanted, abs=0.15)
@@ -106,12 +119,13 @@ def test_every_objective_teaches_the_way_that_people_walk(objective):
 def test_smooth_l1_asks_where_the_own_object_went_and_not_the_nearest():
     frames = clip((BOXES, [1, 2, 3]), (BOXES[[1, 0]], [1, 2]))
     tracker = Shifter()
-    found = training.clip_loss(tracker, frames, "smooth_l1", None, DeepMOTLoss(), seeded())
+    found = clip_loss(tracker, frames, "smooth_l1", None, generator=seeded())
     start = perturb(BOXES, seeded())[:2]
     size = (BOXES[:2, 2:] - BOXES[:2, :2]).repeat(1, 2)
     error = ((start - BOXES[[1, 0]]) / size).abs()
     expected = torch.where(error < 0.1, error**2 / 0.2, error - 0.05).mean()
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found.loss, expected)
+    assert found.distances == []
 
 
 def test_embeddings_enter_the_distance_or_count_switches_for_themselves():
@@ -123,16 +137,15 @@ def test_embeddings_enter_the_distance_or_count_switches_for_themselves():
         asked.append(distance[0].detach())
         return matcher(distance)
 
-    loss = DeepMOTLoss(scale=10.0)
     with torch.no_grad():
         starts = perturb(BOXES, seeded())
         looks = appearance_distance(tracker.project(starts / 100), tracker.project(BOXES / 100))
         place = box_distance(starts, BOXES, SIZE)
-    training.clip_loss(tracker, steady(), "dMOTA", spy, loss, seeded(), reid="distance").backward()
+    clip_loss(tracker, steady(), "dMOTA", spy, 10.0, "distance", seeded()).loss.backward()
     torch.testing.assert_close(asked.pop(), (place + looks) / 2)
     assert tracker.project.weight.grad.abs().sum() > 0, "the head learns through D"
     tracker.zero_grad()
-    training.clip_loss(tracker, steady(), "dMOTA", spy, loss, seeded(), reid="separate").backward()
+    clip_loss(tracker, steady(), "dMOTA", spy, 10.0, "separate", seeded()).loss.backward()
     torch.testing.assert_close(torch.stack(asked), torch.stack([place, looks]))
     assert tracker.project.weight.grad.abs().sum() > 0
 
@@ -141,14 +154,13 @@ def test_a_tracks_embedding_is_the_mean_of_those_so_far():
     tracker = Shifter(looks=True)
     asked = []
     clip_of_three = steady(3)
-    training.clip_loss(
+    clip_loss(
         tracker,
         clip_of_three,
         "dMOTA",
         lambda distance: asked.append(distance[0].detach()) or matchers.load("sinkhorn")(distance),
-        DeepMOTLoss(),
-        seeded(),
         reid="distance",
+        generator=seeded(),
     )
     generator = seeded()
     first, second = perturb(BOXES, generator), perturb(BOXES, generator)
@@ -160,21 +172,36 @@ def test_a_tracks_embedding_is_the_mean_of_those_so_far():
 
 def test_a_frame_is_seen_once():
     tracker = Shifter()
-    training.clip_loss(tracker, steady(4), "dMOTP", matchers.load("sinkhorn"), DeepMOTLoss())
+    clip_loss(tracker, steady(4), "dMOTP", matchers.load("sinkhorn"))
     assert tracker.seen == 4
 
 
-def test_what_does_not_fit_is_named():
-    matcher, loss = matchers.load("sinkhorn"), DeepMOTLoss()
-    with pytest.raises(ValueError, match="unknown objective 'mota'"):
-        training.clip_loss(Shifter(), steady(), "mota", matcher, loss)
-    with pytest.raises(ValueError, match="shifter has no embeddings"):
-        training.clip_loss(Shifter(), steady(), "dMOTA", matcher, loss, reid="distance")
+@pytest.mark.parametrize(
+    ("objective", "matcher", "reid", "message"),
+    [
+        ("mota", "sinkhorn", None, "unknown objective 'mota'"),
+        ("dMOTA", "sinkhorn", "both", "reid 'both'"),
+        ("dMOTA", None, None, "dMOTA needs a matcher"),
+        ("dMOTA", "sinkhorn", "distance", "shifter has no embeddings"),
+    ],
+)
+def test_what_does_not_fit_is_named(objective, matcher, reid, message):
+    with pytest.raises(ValueError, match=message):
+        clip_loss(Shifter(), steady(), objective, matcher and matchers.load(matcher), reid=reid)
+
+
+@pytest.mark.parametrize("objective", LOSSES)
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e30])
+def test_a_tracker_that_has_diverged_is_named(objective, value):
+    tracker = Shifter()
+    torch.nn.init.constant_(tracker.shift, value)
+    with pytest.raises(FloatingPointError, match="the boxes or embeddings of shifter"):
+        clip_loss(tracker, steady(), objective, matchers.load("min_sum"), generator=seeded())
 
 
 def test_clips_stay_in_their_part_and_follow_the_ground_truth():
     sequence = mot.find_sequences(synthetic.for_profile("smoke"))[0]
-    clips = training.Clips([sequence], length=3, min_visibility=0.0)
+    clips = Clips([sequence], length=3, min_visibility=0.0)
     assert len(clips) == len(mot.split(sequence)["train"]) - 2
     last = clips[len(clips) - 1]
     gt = mot.pedestrians(sequence.gt())
@@ -182,7 +209,7 @@ def test_clips_stay_in_their_part_and_follow_the_ground_truth():
     assert last[-1].ids == gt[gt.frame == frame]["id"].tolist()
     assert last[-1].image.shape == (3, *sequence.image_size) and last[-1].image_size == sequence.image_size
     with pytest.raises(ValueError, match="no sequence has 50 consecutive frames"):
-        training.Clips([sequence], length=50)
+        Clips([sequence], length=50)
 
 
 def test_frames_without_people_are_in_no_clip():
@@ -195,23 +222,23 @@ def test_frames_without_people_are_in_no_clip():
         def gt(self):
             return gt[gt["frame"] != 5]
 
-    clips = training.Clips([Gap()], length=2, min_visibility=0.0)
+    clips = Clips([Gap()], length=2, min_visibility=0.0)
     assert len(clips) == sequence.length // 2 - 1 - 2, "neither the one that ends in frame 5 nor the next"
 
 
-@pytest.mark.parametrize("objective", training.LOSSES)
+@pytest.mark.parametrize("objective", LOSSES)
 def test_boxes_outside_of_the_image_and_people_who_leave_have_a_gradient(objective):
     outside = torch.tensor([[-90.0, -80, -50, -20], [150, 100, 250, 190], [400, 400, 430, 480]])
     frames = clip((outside, [1, 2, 3]), (torch.cat([BOXES[:1], outside[1:2]]), [7, 2]))
-    tracker, loss = Shifter(), DeepMOTLoss(scale=10.0)
-    training.clip_loss(tracker, frames, objective, matchers.load("min_sum"), loss, seeded()).backward()
+    tracker = Shifter()
+    clip_loss(tracker, frames, objective, matchers.load("min_sum"), 10.0, generator=seeded()).loss.backward()
     assert tracker.shift.grad.isfinite().all() and tracker.shift.grad.abs().sum() > 0
 
 
 def test_nobody_who_stays_is_nothing_to_learn_by_smooth_l1():
     tracker = Shifter()
     frames = clip((BOXES, [1, 2, 3]), (BOXES, [4, 5, 6]))
-    found = training.clip_loss(tracker, frames, "smooth_l1", None, DeepMOTLoss(), seeded())
+    found = clip_loss(tracker, frames, "smooth_l1", None, generator=seeded()).loss
     found.backward()
     assert found.item() == 0 and tracker.shift.grad.abs().sum() == 0
 
@@ -220,8 +247,8 @@ def test_more_than_three_hundred_people_in_a_frame():
     boxes = torch.tensor([(x, y, x + 7.0, y + 9.0) for x in range(0, 160, 8) for y in range(0, 119, 7)])
     ids = list(range(len(boxes)))
     frames = clip((boxes, ids), (boxes + torch.tensor([1.0, 0, 1, 0]), ids))
-    tracker, loss = Shifter(), DeepMOTLoss(scale=10.0)
-    found = training.clip_loss(tracker, frames, "dMOTA+dMOTP", matchers.load("min_sum"), loss, seeded())
+    tracker = Shifter()
+    found = clip_loss(tracker, frames, "dMOTA+dMOTP", matchers.load("min_sum"), 10.0, generator=seeded()).loss
     found.backward()
     assert len(ids) == 340 and found.isfinite()
     assert tracker.shift.grad.isfinite().all() and tracker.shift.grad.abs().sum() > 0
