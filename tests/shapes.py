@@ -12,7 +12,21 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: Modules whose annotations hold for every call that the tests make.
 CHECKED = [
-    f"deepmot_lib.{name}" for name in ("assignment", "boxes", "distance", "identities", "loss", "numerics")
+    f"deepmot_lib.{name}"
+    for name in (
+        "assignment",
+        "boxes",
+        "distance",
+        "identities",
+        "loss",
+        "numerics",
+        "trackers.crops",
+        "trackers.goturn",
+        "trackers.management",
+        "trackers.motion",
+        "trackers.siamrpn",
+        "trackers.tracker",
+    )
 ]
 
 

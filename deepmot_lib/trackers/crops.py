@@ -1,6 +1,6 @@
 """Context crops for single-object trackers: the region around each box, all tracks of a frame at once.
 
-Crop coordinates are shares of the region: (0, 0) is its upper left corner, (1, 1) its lower right one,
+Crop coordinates are fractions of the region: (0, 0) is its upper left corner, (1, 1) its lower right one,
 whatever the size of the crop in pixels. Pixel (row i, column j) of an image covers [j, j + 1] x [i, i + 1],
 as in box files.
 """
@@ -8,68 +8,114 @@ as in box files.
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample
 
-#: Samples a side, averaged into one pixel of a crop: a large person, shrunk, must not flicker.
+from ..boxes import centers, from_centers, sizes
+
+#: Samples per side that are averaged into one pixel of a crop, against aliasing in crops of large persons.
 _SAMPLES = 2
 
 
-def squares(boxes: Tensor, context: float) -> Tensor:
-    """The squares (K, 4) around ``boxes`` (K, 4), ``context`` times their longer side, both xyxy in pixels.
+def squares(boxes: Float[Tensor, "K 4"], context: float) -> Float[Tensor, "K 4"]:
+    """Return the squares around boxes whose side is ``context`` times the box's longer side.
 
-    A side shorter than one pixel counts as one, so that a box without area, or turned inside out, has a
-    square too. For a walking person the longer side is the height, which legs and arms do not change:
-    SiamRPN's own rule, sqrt((w + p)(h + p)) with p = (w + h) / 2, gives 1.3 to 1.4 heights, but varies with
-    the width. ValueError for boxes that are not finite.
+    For a walking person the longer side is the height, which legs and arms do not change. SiamRPN's own rule,
+    sqrt((w + p)(h + p)) with p = (w + h) / 2, gives 1.3 to 1.4 heights, but varies with the width.
+
+    Args:
+        boxes: ``(K, 4)`` xyxy [px]; a side below one pixel, or a negative one, counts as one pixel.
+        context: Factor of the longer side.
+
+    Returns:
+        ``(K, 4)`` xyxy [px].
+
+    Raises:
+        ValueError: A box is not finite.
     """
-    return _around(boxes, context * _sides(boxes).amax(dim=1, keepdim=True))
+    return from_centers(centers(boxes), context * _sizes(boxes).amax(dim=1, keepdim=True))
 
 
-def rectangles(boxes: Tensor, context: float) -> Tensor:
-    """As ``squares``, but of the boxes' own shape: ``context`` times their width and height.
+def rectangles(boxes: Float[Tensor, "K 4"], context: float) -> Float[Tensor, "K 4"]:
+    """Return the rectangles around boxes with ``context`` times their width and height.
 
-    A crop of it is stretched to a square, so that narrow people fill it as wide ones do.
+    A crop of it is stretched to a square, which narrow and wide people fill alike.
+
+    Args:
+        boxes: ``(K, 4)`` xyxy [px]; a side below one pixel, or a negative one, counts as one pixel.
+        context: Factor of width and height.
+
+    Returns:
+        ``(K, 4)`` xyxy [px].
+
+    Raises:
+        ValueError: A box is not finite.
     """
-    return _around(boxes, context * _sides(boxes))
+    return from_centers(centers(boxes), context * _sizes(boxes))
 
 
-def _sides(boxes: Tensor) -> Tensor:
-    """Widths and heights (K, 2), at least one pixel."""
+def _sizes(boxes: Tensor) -> Tensor:
+    """Return widths and heights (K, 2), at least one pixel."""
     if not torch.isfinite(boxes).all():
-        wrong = (~torch.isfinite(boxes)).any(dim=1).nonzero()[0].item()
+        wrong = int((~torch.isfinite(boxes)).any(dim=1).nonzero()[0])
         raise ValueError(f"box {wrong} of {len(boxes)} is not finite: {boxes[wrong].tolist()}")
-    return (boxes[:, 2:] - boxes[:, :2]).clamp(min=1)
+    return sizes(boxes).clamp(min=1)
 
 
-def _around(boxes: Tensor, sides: Tensor) -> Tensor:
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    return torch.cat([centre - sides / 2, centre + sides / 2], dim=1)
+def to_crop(
+    boxes: Float[Tensor, "*#batch 4"], region: Float[Tensor, "*#batch 4"]
+) -> Float[Tensor, "*#batch 4"]:
+    """Convert boxes from image pixels to crop coordinates.
 
+    Args:
+        boxes: ``(..., 4)`` xyxy [px].
+        region: ``(..., 4)`` the regions of the crops, xyxy [px].
 
-def to_crop(boxes: Tensor, region: Tensor) -> Tensor:
-    """Boxes (..., 4) in image pixels as crop coordinates of the regions (..., 4)."""
-    corner, side = region[..., :2], region[..., 2:] - region[..., :2]
+    Returns:
+        ``(..., 4)`` xyxy in crop coordinates.
+    """
+    corner, side = region[..., :2], sizes(region)
     return torch.cat([(boxes[..., :2] - corner) / side, (boxes[..., 2:] - corner) / side], dim=-1)
 
 
-def to_image(boxes: Tensor, region: Tensor) -> Tensor:
-    """Boxes (..., 4) in crop coordinates of the regions (..., 4) as image pixels: undoes :func:`to_crop`."""
-    corner, side = region[..., :2], region[..., 2:] - region[..., :2]
+def to_image(
+    boxes: Float[Tensor, "*#batch 4"], region: Float[Tensor, "*#batch 4"]
+) -> Float[Tensor, "*#batch 4"]:
+    """Convert boxes from crop coordinates to image pixels: the inverse of :func:`to_crop`.
+
+    Args:
+        boxes: ``(..., 4)`` xyxy in crop coordinates.
+        region: ``(..., 4)`` the regions of the crops, xyxy [px].
+
+    Returns:
+        ``(..., 4)`` xyxy [px].
+    """
+    corner, side = region[..., :2], sizes(region)
     return torch.cat([boxes[..., :2] * side + corner, boxes[..., 2:] * side + corner], dim=-1)
 
 
-def crop(image: Tensor, region: Tensor, size: int) -> Tensor:
-    """What ``image`` (C, height, width) shows in the regions (K, 4), resized to (K, C, size, size).
+def crop(
+    image: Float[Tensor, "C height width"], region: Float[Tensor, "K 4"], size: int
+) -> Float[Tensor, "K C {size} {size}"]:
+    """Crop regions of an image and resize them.
 
-    What lies outside of the image is filled with its mean colour (SiamFC's rule: a black border would be an
-    edge to look at). K may be 0; a region wholly outside is all mean. No gradient flows into the regions.
+    Outside of the image a crop has the image's mean color (SiamFC's rule: a black border would be a spurious
+    edge). No gradient flows to the regions.
+
+    Args:
+        image: ``(C, height, width)``.
+        region: ``(K, 4)`` xyxy [px]; K may be 0.
+        size: Side of the crops [px].
+
+    Returns:
+        ``(K, C, size, size)``.
     """
     fine = size * _SAMPLES
-    middles = (torch.arange(fine, device=image.device, dtype=image.dtype) + 0.5) / fine
-    scale = image.new_tensor(image.shape[:0:-1])  # width, height
-    corner, far = (part.detach().to(image) / scale * 2 - 1 for part in (region[:, :2], region[:, 2:]))
-    x, y = (corner.unsqueeze(-1) + (far - corner).unsqueeze(-1) * middles).unbind(1)  # (K, fine) each
+    offsets = (torch.arange(fine, device=image.device, dtype=image.dtype) + 0.5) / fine
+    scale = image.new_tensor([image.shape[2], image.shape[1]])
+    near, far = (part.detach().to(image) / scale * 2 - 1 for part in (region[:, :2], region[:, 2:]))
+    x, y = (near.unsqueeze(-1) + (far - near).unsqueeze(-1) * offsets).unbind(1)  # (K, fine) each
     grid = torch.stack(torch.broadcast_tensors(x.unsqueeze(1), y.unsqueeze(2)), dim=-1)
     # One tall picture of all crops: the image need not be repeated for each.
     mean = image.mean(dim=(1, 2), keepdim=True)

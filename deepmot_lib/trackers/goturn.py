@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
 
 from .crops import crop, rectangles, to_crop, to_image
 from .tracker import Propagation, Tracker
 
-#: What the fully connected layers count in: a tenth of the crop, so that their outputs are of the order of 1.
+#: Unit of the predicted shift, as a fraction of the crop: the layers' outputs are then of the order of 1.
 _UNIT = 0.1
 
 
 class GOTURN(Tracker):
-    """Regresses the box inside a search crop from what template and search crop look like side by side.
+    """Regress the box in a search crop from the features of the template crop and the search crop.
 
-    Both crops show ``context`` times the box's width and height, stretched to ``size`` x ``size`` pixels,
-    and go through one AlexNet-style tower (11x11, 5x5 and three 3x3 convolutions of ``widths`` channels,
-    normalised by groups, so that no track's result depends on the others); their features, concatenated,
-    through two layers of ``hidden`` units to the four corners' shift since the box before. A shift of zero
-    is thus where an untrained network starts.
+    Both crops show ``context`` times the box's width and height, stretched to ``size`` x ``size`` pixels. One
+    AlexNet-style tower encodes them (11x11, 5x5 and three 3x3 convolutions, group-normalized, so that no
+    track's result depends on the others). Two layers map the concatenated features to the shift of the four
+    coordinates since the last box; it is zero before training.
 
-    GOTURN itself gives no score. Ours is a fifth output, trained jointly: the probability that the target is
-    in the search crop at all.
+    GOTURN has no score. Ours is a fifth output, trained jointly: the probability that the target is in the
+    search crop.
+
+    Args:
+        size: Side of the crops [px].
+        widths: Channels of the five convolutions.
+        hidden: Units of the two hidden layers.
+        context: Width and height of the crops, in those of the box.
     """
 
     name = "goturn"
@@ -34,7 +40,7 @@ class GOTURN(Tracker):
         widths: tuple[int, int, int, int, int] = (32, 64, 96, 96, 64),
         hidden: int = 512,
         context: float = 2.0,
-    ):
+    ) -> None:
         super().__init__()
         self.options = {"size": size, "widths": tuple(widths), "hidden": hidden, "context": context}
         self.size, self.context = size, context
@@ -58,14 +64,14 @@ class GOTURN(Tracker):
             nn.ReLU(),
             nn.Linear(hidden, 5),
         )
-        nn.init.zeros_(self.regressor[-1].weight)
-        nn.init.zeros_(self.regressor[-1].bias)
+        for parameter in self.regressor[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def encode(self, image: Tensor) -> Tensor:
         return image
 
     def init_memory(self, encoded: Tensor, boxes: Tensor) -> Tensor:
-        """The template's features (K, F)."""
+        """Encode the templates: features (K, F)."""
         return self.features(self.template_crops(encoded, boxes))
 
     def propagate(self, encoded: Tensor, boxes: Tensor, memory: Tensor) -> Propagation:
@@ -74,33 +80,55 @@ class GOTURN(Tracker):
         before = to_crop(boxes.detach(), region)
         return Propagation(to_image(before + shift, region), score.sigmoid())
 
-    def template_crops(self, image: Tensor, boxes: Tensor) -> Tensor:
-        """(K, 3, size, size) around the boxes (K, 4)."""
+    def template_crops(
+        self, image: Float[Tensor, "3 height width"], boxes: Float[Tensor, "K 4"]
+    ) -> Float[Tensor, "K 3 {self.size} {self.size}"]:
+        """Crop the templates (K, 3, size, size) around the boxes (K, 4)."""
         return crop(image, rectangles(boxes.detach(), self.context), self.size)
 
-    def search_crops(self, image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """The crops (K, 3, size, size) around the boxes (K, 4) and their regions (K, 4) in pixels."""
+    def search_crops(
+        self, image: Float[Tensor, "3 height width"], boxes: Float[Tensor, "K 4"]
+    ) -> tuple[Float[Tensor, "K 3 {self.size} {self.size}"], Float[Tensor, "K 4"]]:
+        """Crop the search regions (K, 3, size, size) around the boxes (K, 4).
+
+        Returns:
+            The crops, and their regions (K, 4), xyxy [px].
+        """
         region = rectangles(boxes.detach(), self.context)
         return crop(image, region, self.size), region
 
-    def features(self, crops: Tensor) -> Tensor:
-        """Features (K, F) of crops (K, 3, size, size)."""
+    def features(self, crops: Float[Tensor, "K 3 size size"]) -> Float[Tensor, "K F"]:
+        """Encode crops (K, 3, size, size) to features (K, F)."""
         # Channels last: on a CPU poolings and convolutions then take about half the time.
-        return self.tower(((crops - 0.45) / 0.25).contiguous(memory_format=torch.channels_last))
+        features: Tensor = self.tower(((crops - 0.45) / 0.25).contiguous(memory_format=torch.channels_last))
+        return features
 
-    def regress(self, memory: Tensor, searches: Tensor) -> tuple[Tensor, Tensor]:
-        """The corners' shift (K, 4) in crop coordinates and the score's logit (K,)."""
+    def regress(
+        self, memory: Float[Tensor, "K F"], searches: Float[Tensor, "K 3 size size"]
+    ) -> tuple[Float[Tensor, "K 4"], Float[Tensor, " K"]]:
+        """Predict the shift of the box (K, 4) in crop coordinates, and the logit of the score (K,)."""
         output = self.regressor(torch.cat([memory, self.features(searches)], dim=1))
         return output[:, :4] * _UNIT, output[:, 4]
 
     def pair_loss(
-        self, memory: Tensor, searches: Tensor, before: Tensor, target: Tensor, present: Tensor
-    ) -> Tensor:
-        """L1 on the box, as GOTURN is trained, and cross-entropy on the score, over K pairs of crops.
+        self,
+        memory: Float[Tensor, "K F"],
+        searches: Float[Tensor, "K 3 size size"],
+        before: Float[Tensor, "K 4"],
+        target: Float[Tensor, "K 4"],
+        present: Bool[Tensor, " K"],
+    ) -> Float[Tensor, ""]:
+        """Compute the L1 loss of the box, as in GOTURN, plus the cross-entropy of the score.
 
-        ``before`` and ``target`` (K, 4): the box in the middle of the search crop and the true one, in crop
-        coordinates; ``present`` (K,) bool: pairs whose target is in the search crop; the others teach the
-        score alone.
+        Args:
+            memory: ``(K, F)`` features of the templates.
+            searches: ``(K, 3, size, size)`` search crops.
+            before: ``(K, 4)`` the box at the center of the search crop, xyxy in crop coordinates.
+            target: ``(K, 4)`` the true box, likewise.
+            present: ``(K,)`` whether the target is in the search crop; where not, only the score is trained.
+
+        Returns:
+            The scalar loss, a mean over the pairs.
         """
         shift, score = self.regress(memory, searches)
         loss = binary_cross_entropy_with_logits(score, present.to(score))

@@ -1,48 +1,52 @@
-"""Track management: which tracks there are, given what a tracker and the detector say of a frame (Sec. 5.2,
-A.2).
+"""Track management: birth, death and revival of tracks, from propagated boxes and detections (Sec. 5.2, A.2).
 
-Not trained, and free of any network: tensors in, tracks out. The two sets of rules of the paper are
-``TRACKTOR`` (Bergmann et al., 2019) and ``MOT_BY_SOT`` (Appendix A.2).
+It has no trained parameters and uses no network. The paper's two sets of rules are ``TRACKTOR`` (Bergmann et
+al., 2019) and ``MOT_BY_SOT`` (Appendix A.2).
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import box_iou, clip_boxes_to_image, nms
 
 from ..assignment import optimal_assignment
+from ..boxes import centers, sizes
 from ..distance import appearance_distance
 from . import motion
 from .tracker import Propagation
 
-_MIN_SIDE = 1.0  # [px] a box of which less is inside the image has left it
+_MIN_SIDE = 1.0  # [px] a track whose box has a smaller side inside the image ends
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How tracks are born, die and come back. Overlaps are IoU in [0, 1]; None switches a rule off.
+    """Thresholds of track management. Overlaps are IoU in [0, 1]; None switches a rule off.
 
-    ``detection_score``: detections below it are false positives; ``detection_nms``: of two that overlap more
-    the better is kept; ``regress_detections``: whether the detector may move the public boxes, or only score
-    them. ``cover``: a detection that overlaps a track so much is that track's, else it may start one, once
-    it has come in ``birth_frames`` consecutive frames with an overlap of ``birth_overlap`` from each to the
-    next.
-
-    ``death_score``: a track whose own score is below is lost, and is not propagated on; ``track_nms``: of two
-    tracks that overlap more the worse is lost. ``verified``: a track without a detection of its own is
-    invisible, though propagated on. ``average_overlap``: a track whose detection overlaps it more takes the
-    mean of both boxes. Lost and invisible tracks end after ``patience`` frames; until then a newborn revives
-    one whose appearance is within ``revival_distance`` (``distance.appearance_distance``, in [0, 1]) and
-    whose centre is within ``revival_reach`` of its heights. An appearance is the mean of the last
-    ``appearance_frames``.
-
-    ``camera_motion``: tracks move with the camera; ``velocity_frames``: they move on at their mean velocity
-    over so many frames, 0 for not at all.
+    Attributes:
+        detection_score: Detections with a lower score are discarded.
+        detection_nms: Overlap of the non-maximum suppression of detections.
+        regress_detections: Whether the detector refines the public boxes, or only scores them.
+        cover: A detection that overlaps a track at least this much belongs to it; others may start a track.
+        birth_frames: Number of consecutive frames in which a detection must recur to start a track.
+        birth_overlap: Smallest overlap of such detections from one frame to the next.
+        death_score: A track with a lower score is lost, and not propagated further.
+        track_nms: Overlap of the non-maximum suppression of tracks; suppressed ones are lost.
+        verified: Whether a track without a detection of its own is hidden, though propagated further.
+        average_overlap: A track and its detection are averaged if they overlap more than this.
+        patience: Number of frames after which lost and hidden tracks end.
+        revival_distance: Largest appearance distance, in [0, 1], at which a detection revives such a track.
+        revival_reach: Largest distance of the centers at which it does, in heights of the track.
+        appearance_frames: Number of last embeddings that are averaged to a track's appearance.
+        camera_motion: Whether tracks are compensated for the camera's motion.
+        velocity_frames: Number of frames over which the mean velocity is measured; 0 for no motion model.
     """
 
     detection_score: float = 0.5
@@ -64,7 +68,9 @@ class Rules:
 
     def __post_init__(self) -> None:
         if self.birth_frames < 1 or self.appearance_frames < 1 or self.velocity_frames < 0:
-            raise ValueError(f"a track is born of one frame or more, and has seen no fewer than none: {self}")
+            raise ValueError(
+                f"birth_frames and appearance_frames must be at least 1, velocity_frames at least 0: {self}"
+            )
 
 
 TRACKTOR = Rules()
@@ -81,45 +87,57 @@ MOT_BY_SOT = Rules(
 
 @dataclass(eq=False)
 class Track:
-    """One person's track: ``box`` (4,), its ``score``, and for how many frames it has been ``missed``.
+    """A person's track.
 
-    ``past`` are its last boxes where the camera would see them now, ``looks`` its last embeddings (``look``
-    is the newest). ``memory`` is the tracker's, and only kept here.
+    Attributes:
+        id: Its identity, from 1.
+        box: ``(4,)`` xyxy [px].
+        score: Score of the box in [0, 1].
+        embedding: ``(C,)`` of the last frame, None without a ReID model.
+        past: Its last boxes, compensated for the camera's motion since.
+        embeddings: Its last embeddings.
+        missed: Number of frames since it was last visible.
+        memory: What the tracker's network keeps of it.
     """
 
     id: int
-    box: Tensor
+    box: Float[Tensor, "4"]
     score: float
-    look: Tensor | None
+    embedding: Float[Tensor, " C"] | None
     past: deque[Tensor]
-    looks: deque[Tensor]
+    embeddings: deque[Tensor]
     missed: int = 0
     memory: Tensor | None = None
 
     @property
-    def appearance(self) -> Tensor:
-        return torch.stack(list(self.looks)).mean(0)
+    def appearance(self) -> Float[Tensor, " C"]:
+        """The mean of the last embeddings (C,)."""
+        return torch.stack(list(self.embeddings)).mean(0)
 
     @property
-    def next(self) -> Tensor:
-        """Where the motion of ``past`` leads."""
+    def next(self) -> Float[Tensor, "4"]:
+        """The box (4,) that the motion model predicts for the next frame."""
         return motion.constant_velocity(torch.stack(list(self.past)))
 
     def coast(self) -> None:
-        """Moves on unseen."""
+        """Move the track by the motion model alone."""
         self.box = self.next
         self.past.append(self.box)
 
-    def found(self, box: Tensor, score: float, look: Tensor | None) -> None:
-        self.box, self.score, self.look = box, score, look
+    def update(self, box: Tensor, score: float, embedding: Tensor | None) -> None:
+        """Set box, score and embedding of the current frame."""
+        self.box, self.score, self.embedding = box, score, embedding
 
 
 @dataclass
 class Tracks:
-    """The tracks of one sequence. ``image_size`` is (height, width) in pixels.
+    """The tracks of one sequence. All tensors but ``Track.memory`` are on the CPU.
 
-    ``live`` are propagated into the next frame, in the order of ``boxes``; ``lost`` wait to be revived. Every
-    tensor here is on the CPU, but ``Track.memory``.
+    Attributes:
+        rules: Thresholds of birth, death and revival.
+        image_size: (height, width) [px].
+        live: The tracks to propagate to the next frame, in the order of ``boxes``.
+        lost: The tracks that may be revived.
     """
 
     rules: Rules
@@ -128,22 +146,25 @@ class Tracks:
     lost: list[Track] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._born = 0
-        self._candidates: list[tuple[Tensor, int]] = []  # last box, in how many consecutive frames
+        self._count = 0
+        self._candidates: list[tuple[Tensor, int]] = []  # last box, number of consecutive frames
 
     @property
-    def boxes(self) -> Tensor:
-        """(K, 4): where the live tracks are."""
+    def boxes(self) -> Float[Tensor, "K 4"]:
+        """The boxes (K, 4) of the live tracks, xyxy [px]."""
         return _stack([track.box for track in self.live])
 
     @property
     def visible(self) -> list[Track]:
-        """The live tracks that the last frame shows: those to output."""
+        """The live tracks to output for the last frame."""
         return [track for track in self.live if track.missed == 0]
 
-    def move(self, warp: np.ndarray | None = None) -> None:
-        """Moves all tracks to where the next frame should show them: by the camera's motion ``warp`` (2, 3),
-        if given, and at constant velocity, if the rules say so."""
+    def move(self, warp: NDArray[np.floating] | None = None) -> None:
+        """Move all tracks to the next frame by the motion models that the rules ask for.
+
+        Args:
+            warp: ``(2, 3)`` the camera's motion, see ``motion.camera_motion``; None for a static camera.
+        """
         if warp is not None:
             self._candidates = [(motion.warp_boxes(box, warp), age) for box, age in self._candidates]
             for track in self.live + self.lost:
@@ -156,67 +177,74 @@ class Tracks:
 
     @torch.no_grad()
     def step(self, propagated: Propagation, detected: Propagation) -> list[Track]:
-        """Takes in one frame; returns the tracks to output.
+        """Update the tracks by one frame. Boxes are clipped to the image.
 
-        ``propagated``: what the tracker says of the K live tracks, in their order; ``detected``: the frame's
-        detections, with an appearance wherever ``propagated`` has one. Boxes are clipped to the image.
-        ValueError where ``propagated`` is not of K tracks.
+        Args:
+            propagated: The K live tracks in this frame, in their order.
+            detected: The frame's detections, with embeddings if ``propagated`` has some.
+
+        Returns:
+            The tracks to output.
+
+        Raises:
+            ValueError: ``propagated`` does not hold K tracks.
         """
         if len(propagated.boxes) != len(self.live):
             raise ValueError(
                 f"{len(propagated.boxes)} boxes were propagated, of {len(self.live)} live tracks"
             )
-        detected = self._believed(self._inside(detected)[0])
+        detected = self._filter(self._clip(detected)[0])
         for track in self.lost:
             track.missed += 1
-        self._advance(propagated)
-        newborn = self._ripe(_take(detected, ~self._attribute(detected)))
-        self._birth(_take(newborn, ~self._revive(newborn)))
+        self._propagate(propagated)
+        confirmed = self._confirm(_select(detected, ~self._associate(detected)))
+        self._birth(_select(confirmed, ~self._revive(confirmed)))
         for track in self.visible:
             track.past.append(track.box)
-            if track.look is not None:
-                track.looks.append(track.look)
+            if track.embedding is not None:
+                track.embeddings.append(track.embedding)
         for tracks in (self.live, self.lost):
             tracks[:] = [track for track in tracks if track.missed < max(1, self.rules.patience)]
         return self.visible
 
     # --- one frame, in this order ---------------------------------------------------------------------------
 
-    def _inside(self, found: Propagation) -> tuple[Propagation, Tensor]:
-        """What is inside the image, clipped to it, on the CPU; and which (bool) of the boxes these are."""
-        found = Propagation(*(None if part is None else part.detach().float().cpu() for part in found))
+    def _clip(self, found: Propagation) -> tuple[Propagation, Bool[Tensor, " K"]]:
+        """Clip boxes to the image, on the CPU; return those inside, and which ones they are."""
+        found = _apply(found, lambda part: part.detach().float().cpu())
         boxes = clip_boxes_to_image(found.boxes, self.image_size)
-        inside = (boxes[:, 2:] - boxes[:, :2] >= _MIN_SIDE).all(1)  # not so for NaN
-        return _take(found._replace(boxes=boxes), inside), inside
+        inside = (sizes(boxes) >= _MIN_SIDE).all(1)  # false for NaN
+        return _select(found._replace(boxes=boxes), inside), inside
 
-    def _believed(self, detected: Propagation) -> Propagation:
-        """The detections above the rules' score, without doubles."""
-        detected = _take(detected, detected.scores >= self.rules.detection_score)
-        return _take(detected, nms(detected.boxes, detected.scores, self.rules.detection_nms))
+    def _filter(self, detected: Propagation) -> Propagation:
+        """Discard detections by score and by non-maximum suppression."""
+        detected = _select(detected, detected.scores >= self.rules.detection_score)
+        return _select(detected, nms(detected.boxes, detected.scores, self.rules.detection_nms))
 
-    def _advance(self, propagated: Propagation) -> None:
-        """Moves the live tracks to where they were propagated; some leave the image, some are lost."""
-        propagated, inside = self._inside(propagated)
+    def _propagate(self, propagated: Propagation) -> None:
+        """Move the live tracks to their propagated boxes; end those outside, lose those of a low score."""
+        propagated, inside = self._clip(propagated)
         tracks = [track for track, stays in zip(self.live, inside.tolist(), strict=True) if stays]
-        for index, track in enumerate(tracks):
-            look = None if propagated.appearance is None else propagated.appearance[index]
-            track.found(propagated.boxes[index], float(propagated.scores[index]), look)
-        sure = torch.ones(len(tracks), dtype=torch.bool)
+        for i, track in enumerate(tracks):
+            embedding = None if propagated.appearance is None else propagated.appearance[i]
+            track.update(propagated.boxes[i], float(propagated.scores[i]), embedding)
+        confident = torch.ones(len(tracks), dtype=torch.bool)
         if self.rules.death_score is not None:
-            sure = propagated.scores >= self.rules.death_score
-        index = sure.nonzero().flatten()
-        # One that is seen goes before one that was followed blindly.
-        rank = propagated.scores[index] - torch.tensor([float(tracks[i].missed > 0) for i in index])
+            confident = propagated.scores >= self.rules.death_score
+        index = confident.nonzero().flatten()
+        # A visible track precedes a hidden one.
+        hidden = torch.tensor([float(tracks[i].missed > 0) for i in index.tolist()])
+        rank = propagated.scores[index] - hidden
         alive = set(index[nms(propagated.boxes[index], rank, self.rules.track_nms)].tolist())
         self.live = [track for i, track in enumerate(tracks) if i in alive]
         for i, track in enumerate(tracks):
             if i not in alive:
                 track.missed += 1
-                track.coast()  # what was propagated there is not the person
+                track.coast()  # the propagated box is not the person's
                 self.lost.append(track)
 
-    def _attribute(self, detected: Propagation) -> Tensor:
-        """Gives detections to live tracks; returns which (bool) of them the tracks cover."""
+    def _associate(self, detected: Propagation) -> Bool[Tensor, " detections"]:
+        """Assign detections to live tracks; return which of them overlap a track enough to belong to it."""
         overlap = box_iou(self.boxes, detected.boxes)
         own = dict(_pairs(1 - overlap, overlap >= self.rules.cover))
         for index, track in enumerate(self.live):
@@ -228,62 +256,66 @@ class Tracks:
                 track.missed = 0 if index in own else track.missed + 1
         return (overlap >= self.rules.cover).any(0)
 
-    def _ripe(self, uncovered: Propagation) -> Propagation:
-        """The uncovered detections that have come often enough to be tracks; the others become candidates."""
+    def _confirm(self, detected: Propagation) -> Propagation:
+        """Return the detections that recurred often enough to start a track; the others become candidates."""
         before = _stack([box for box, _ in self._candidates])
-        overlap = box_iou(before, uncovered.boxes)
-        ages = torch.ones(len(uncovered.boxes), dtype=torch.long)
+        overlap = box_iou(before, detected.boxes)
+        ages = torch.ones(len(detected.boxes), dtype=torch.long)
         for old, new in _pairs(1 - overlap, overlap >= self.rules.birth_overlap):
             ages[new] += self._candidates[old][1]
-        ripe = ages >= self.rules.birth_frames
-        young = (~ripe).nonzero().flatten().tolist()
-        self._candidates = [(uncovered.boxes[i], int(ages[i])) for i in young]
-        return _take(uncovered, ripe)
+        confirmed = ages >= self.rules.birth_frames
+        others = (~confirmed).nonzero().flatten().tolist()
+        self._candidates = [(detected.boxes[i], int(ages[i])) for i in others]
+        return _select(detected, confirmed)
 
-    def _revive(self, newborn: Propagation) -> Tensor:
-        """Gives newborns to the tracks that they look like; returns which (bool) of them are taken."""
-        taken = torch.zeros(len(newborn.boxes), dtype=torch.bool)
-        unseen = [track for track in self.lost + self.live if track.missed and track.looks]
-        if self.rules.revival_distance is None or newborn.appearance is None or not unseen:
-            return taken
-        looks = torch.stack([track.appearance for track in unseen])
-        distance = appearance_distance(looks, newborn.appearance)
-        boxes = _stack([track.box for track in unseen])
-        heights = boxes[:, 3:] - boxes[:, 1:2]
-        near = torch.cdist(_centers(boxes), _centers(newborn.boxes)) <= self.rules.revival_reach * heights
+    def _revive(self, detected: Propagation) -> Bool[Tensor, " detections"]:
+        """Assign detections to lost and hidden tracks of similar appearance; return which are assigned."""
+        assigned = torch.zeros(len(detected.boxes), dtype=torch.bool)
+        missed = [track for track in self.lost + self.live if track.missed and track.embeddings]
+        if self.rules.revival_distance is None or detected.appearance is None or not missed:
+            return assigned
+        appearances = torch.stack([track.appearance for track in missed])
+        distance = appearance_distance(appearances, detected.appearance)
+        boxes = _stack([track.box for track in missed])
+        reach = self.rules.revival_reach * sizes(boxes)[:, 1:]
+        near = torch.cdist(centers(boxes), centers(detected.boxes)) <= reach
         for old, new in _pairs(distance, near & (distance <= self.rules.revival_distance)):
-            track, taken[new] = unseen[old], True
-            track.found(newborn.boxes[new], float(newborn.scores[new]), newborn.appearance[new])
+            track, assigned[new] = missed[old], True
+            track.update(detected.boxes[new], float(detected.scores[new]), detected.appearance[new])
             track.missed = 0
             track.past.clear()
             if track in self.lost:
                 self.lost.remove(track)
                 self.live.append(track)
-        return taken
+        return assigned
 
-    def _birth(self, newborn: Propagation) -> None:
-        rules = self.rules
-        for index, (box, score) in enumerate(zip(newborn.boxes, newborn.scores.tolist(), strict=True)):
-            self._born += 1
-            look = None if newborn.appearance is None else newborn.appearance[index]
-            past, looks = deque(maxlen=rules.velocity_frames + 1), deque(maxlen=rules.appearance_frames)
-            self.live.append(Track(self._born, box, score, look, past, looks))
+    def _birth(self, detected: Propagation) -> None:
+        """Start a track from each detection."""
+        for i, (box, score) in enumerate(zip(detected.boxes, detected.scores.tolist(), strict=True)):
+            self._count += 1
+            embedding = None if detected.appearance is None else detected.appearance[i]
+            past: deque[Tensor] = deque(maxlen=self.rules.velocity_frames + 1)
+            embeddings: deque[Tensor] = deque(maxlen=self.rules.appearance_frames)
+            self.live.append(Track(self._count, box, score, embedding, past, embeddings))
 
 
-def _stack(boxes: list[Tensor]) -> Tensor:
+def _stack(boxes: list[Tensor]) -> Float[Tensor, "K 4"]:
+    """Stack boxes, of which there may be none."""
     return torch.stack(boxes) if boxes else torch.empty(0, 4)
 
 
-def _take(found: Propagation, index: Tensor) -> Propagation:
-    """The chosen ones, by a bool or an integer index."""
-    return Propagation(*(None if part is None else part[index] for part in found))
+def _apply(found: Propagation, function: Callable[[Tensor], Tensor]) -> Propagation:
+    """Apply a function to boxes, scores and embeddings."""
+    appearance = None if found.appearance is None else function(found.appearance)
+    return Propagation(function(found.boxes), function(found.scores), appearance)
 
 
-def _centers(boxes: Tensor) -> Tensor:
-    return (boxes[:, :2] + boxes[:, 2:]) / 2
+def _select(found: Propagation, index: Tensor) -> Propagation:
+    """Select tracks or detections by a bool or integer index."""
+    return _apply(found, lambda part: part[index])
 
 
-def _pairs(cost: Tensor, allowed: Tensor) -> list[tuple[int, int]]:
-    """The cheapest one-to-one pairs (row, column) among those allowed; costs are in [0, 1]."""
+def _pairs(cost: Float[Tensor, "N M"], allowed: Bool[Tensor, "N M"]) -> list[tuple[int, int]]:
+    """Return the cheapest one-to-one pairs (row, column) among the allowed ones; costs are in [0, 1]."""
     chosen = optimal_assignment(torch.where(allowed, cost, 2.0), gate=2.0)
-    return [tuple(pair) for pair in chosen.nonzero().tolist()]
+    return [(row, column) for row, column in chosen.nonzero().tolist()]

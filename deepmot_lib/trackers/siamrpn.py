@@ -3,35 +3,54 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, cross_entropy, smooth_l1_loss
 
+from ..boxes import centers, from_centers, sizes
 from ..distance import jaccard_distance
 from .crops import crop, squares, to_crop, to_image
 from .tracker import Propagation, Tracker
 
 _STRIDE = 8  # of the tower: one convolution and two poolings of stride 2
-#: Anchors that overlap the target more than this are it, less than that are not; those between do not learn.
+#: Anchors of a larger IoU with the target are positive, of a smaller one negative; between, they are ignored.
 _POSITIVE, _NEGATIVE = 0.5, 0.3
-_BETA = 0.1  # where smooth L1 turns from a square into a line, in anchor sizes
+_BETA = 0.1  # where smooth L1 turns from quadratic to linear, in anchor sizes
 _BOX_WEIGHT = 5.0  # of the regression in the loss
+_MIN_SIDE = 1e-3  # of a box in crop coordinates
 
 
 class SiamRPN(Tracker):
-    """Proposes a box at each anchor of a search crop by correlating it with the template; the best one is it.
+    """Propose a box at each anchor of a search crop by correlation with the template, and take the best.
 
-    A tower of AlexNet's kind without padding maps the template crop (``template`` pixels a side,
-    ``context`` times the box's longer side wide) and the search crop (``search`` pixels, as many to the
-    image pixel) to features. Up-channel cross-correlation, all tracks in one grouped convolution, gives two
-    class logits and four offsets for each of the anchors, of ``ratios`` (height over width) and the
-    template's scale, at each place 8 pixels apart. The paper's sizes are ``template=127, search=255,
-    kernels=(11, 5, 3, 3, 3), widths=(96, 256, 384, 384, 256)``.
+    An AlexNet-style tower without padding maps template crop and search crop, at the same scale, to features.
+    Up-channel cross-correlation, of all tracks in one grouped convolution, predicts two class logits and four
+    offsets for each anchor; the anchors have the given aspect ratios and the template's scale, and are spaced
+    by 8 pixels. The paper's sizes are ``template=127, search=255, kernels=(11, 5, 3, 3, 3), widths=(96, 256,
+    384, 384, 256)``.
 
-    While testing (``eval()``) the scores are weighed as in the paper: changes of shape and size are
-    penalised by ``penalty``, far places by a cosine window of weight ``window``, and the size follows with
-    inertia ``smoothing``. In training the best-scoring anchor counts as it is. Either way the box is
-    differentiable through the offsets of that anchor, its score through the logits.
+    In ``eval()`` mode the scores are re-ranked as in the paper: by a penalty on changes of shape and size and
+    by a cosine window; the size is smoothed over time. In training the anchor with the highest score is
+    taken. Either way the box is differentiable through the offsets of that anchor, its score through the
+    logits.
+
+    Args:
+        template: Side of the template crop [px].
+        search: Side of the search crop [px].
+        kernels: Kernel sizes of the tower's convolutions.
+        widths: Channels of the tower's convolutions.
+        context: Side of the template crop, in longer sides of the box.
+        ratios: Aspect ratios of the anchors, height over width.
+        window: Weight of the cosine window, in [0, 1].
+        penalty: Strength of the penalty on changes of shape and size.
+        smoothing: Rate at which the size is updated, times the score, in [0, 1].
+
+    Raises:
+        ValueError: The sizes of the crops do not fit the tower.
     """
+
+    anchors: Float[Tensor, "anchors 4"]
+    hann: Float[Tensor, " anchors"]
 
     name = "siamrpn"
 
@@ -46,7 +65,7 @@ class SiamRPN(Tracker):
         window: float = 0.4,
         penalty: float = 0.05,
         smoothing: float = 0.3,
-    ):
+    ) -> None:
         super().__init__()
         self.options = {
             "template": template,
@@ -77,8 +96,8 @@ class SiamRPN(Tracker):
         self.box_search = nn.Conv2d(channels, channels, 3)
         self.box_adjust = nn.Conv2d(4 * self.count, 4 * self.count, 1)
         # Untrained, the boxes are the anchors: what two random products of features give would be far off.
-        nn.init.zeros_(self.box_adjust.weight)
-        nn.init.zeros_(self.box_adjust.bias)
+        for parameter in self.box_adjust.parameters():
+            nn.init.zeros_(parameter)
         self.register_buffer("anchors", _anchors(template, search, context, ratios, places), persistent=False)
         hann = torch.hann_window(places + 2, periodic=False)[1:-1]
         hann = torch.outer(hann, hann).flatten().repeat(self.count)
@@ -88,7 +107,7 @@ class SiamRPN(Tracker):
         return image
 
     def init_memory(self, encoded: Tensor, boxes: Tensor) -> Tensor:
-        """The template's features (K, C, h, w)."""
+        """Encode the templates: features (K, C, h, w)."""
         return self.features(self.template_crops(encoded, boxes))
 
     def propagate(self, encoded: Tensor, boxes: Tensor, memory: Tensor) -> Propagation:
@@ -110,22 +129,35 @@ class SiamRPN(Tracker):
             box = _smoothed(box, before, score.detach() * self.smoothing)
         return Propagation(to_image(box, square), score.squeeze(1))
 
-    def template_crops(self, image: Tensor, boxes: Tensor) -> Tensor:
-        """(K, 3, template, template) around the boxes (K, 4)."""
+    def template_crops(
+        self, image: Float[Tensor, "3 height width"], boxes: Float[Tensor, "K 4"]
+    ) -> Float[Tensor, "K 3 {self.template} {self.template}"]:
+        """Crop the templates (K, 3, template, template) around the boxes (K, 4)."""
         return crop(image, squares(boxes.detach(), self.context), self.template)
 
-    def search_crops(self, image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """The crops (K, 3, search, search) around the boxes (K, 4) and their squares (K, 4) in pixels."""
+    def search_crops(
+        self, image: Float[Tensor, "3 height width"], boxes: Float[Tensor, "K 4"]
+    ) -> tuple[Float[Tensor, "K 3 {self.search} {self.search}"], Float[Tensor, "K 4"]]:
+        """Crop the search regions (K, 3, search, search) around the boxes (K, 4).
+
+        Returns:
+            The crops, and their regions (K, 4), xyxy [px].
+        """
         square = squares(boxes.detach(), self.context * self.search / self.template)
         return crop(image, square, self.search), square
 
-    def features(self, crops: Tensor) -> Tensor:
-        """Features (K, C, h, w) of crops (K, 3, height, width)."""
+    def features(self, crops: Float[Tensor, "K 3 size size"]) -> Float[Tensor, "K C side side"]:
+        """Encode crops (K, 3, size, size) to features (K, C, side, side)."""
         # Channels last: on a CPU poolings and convolutions then take about half the time.
-        return self.tower(((crops - 0.45) / 0.25).contiguous(memory_format=torch.channels_last))
+        features: Tensor = self.tower(((crops - 0.45) / 0.25).contiguous(memory_format=torch.channels_last))
+        return features
 
-    def propose(self, memory: Tensor, searches: Tensor) -> tuple[Tensor, Tensor]:
-        """Class logits (K, anchors, 2), of background and target, and offsets (K, anchors, 4)."""
+    def propose(
+        self,
+        memory: Float[Tensor, "K C side side"],
+        searches: Float[Tensor, "K 3 {self.search} {self.search}"],
+    ) -> tuple[Float[Tensor, "K anchors 2"], Float[Tensor, "K anchors 4"]]:
+        """Predict class logits (K, anchors, 2), background and target, and offsets (K, anchors, 4)."""
         field = self.features(searches)
         logits = self._correlate(self.class_search(field), self.class_template(memory))
         offsets = self.box_adjust(self._correlate(self.box_search(field), self.box_template(memory)))
@@ -133,34 +165,49 @@ class SiamRPN(Tracker):
         return logits, offsets
 
     def pair_loss(
-        self, memory: Tensor, searches: Tensor, before: Tensor, target: Tensor, present: Tensor
-    ) -> Tensor:
-        """Cross-entropy on the anchors' classes, smooth L1 on the positive ones' offsets, over K pairs.
+        self,
+        memory: Float[Tensor, "K C side side"],
+        searches: Float[Tensor, "K 3 {self.search} {self.search}"],
+        before: Float[Tensor, "K 4"],
+        target: Float[Tensor, "K 4"],
+        present: Bool[Tensor, " K"],
+    ) -> Float[Tensor, ""]:
+        """Compute the cross-entropy of the anchors' classes plus the smooth L1 loss of the offsets.
 
-        ``before`` (unused) and ``target`` (K, 4): the box in the middle of the search crop and the true
-        one, in crop coordinates; ``present`` (K,) bool: pairs whose target is in the search crop; in the
-        others every anchor is background. Positive and negative anchors weigh the same, each kind averaged
-        over its anchors.
+        Only positive anchors have a target for their offsets.
+
+        Positive and negative anchors have equal weight, each kind averaged over its anchors.
+
+        Args:
+            memory: ``(K, C, side, side)`` features of the templates.
+            searches: ``(K, 3, search, search)`` search crops.
+            before: ``(K, 4)`` the box at the center of the search crop, xyxy in crop coordinates; unused.
+            target: ``(K, 4)`` the true box, likewise.
+            present: ``(K,)`` whether the target is in the search crop; where not, all anchors are negative.
+
+        Returns:
+            The scalar loss.
         """
         logits, offsets = self.propose(memory, searches)
         overlap = 1 - jaccard_distance(self.anchors, target).T  # (K, anchors)
-        # The best anchor counts even where none overlaps enough, or boxes of a rare shape would teach
-        # nothing.
+        # The best anchor is positive even where none overlaps enough, for boxes of rare shapes.
         best = overlap >= overlap.amax(dim=1, keepdim=True).clamp(min=_NEGATIVE)
         positive = ((overlap > _POSITIVE) | best) & present.unsqueeze(1)
         negative = ~positive & ((overlap < _NEGATIVE) | ~present.unsqueeze(1))
         loss = logits.sum() * 0
         for kind, anchors in enumerate((negative, positive)):
             if anchors.any():
-                wanted = anchors.new_full((int(anchors.sum()),), kind, dtype=torch.long)
-                loss = loss + cross_entropy(logits[anchors], wanted) / 2
+                labels = anchors.new_full((int(anchors.sum()),), kind, dtype=torch.long)
+                loss = loss + cross_entropy(logits[anchors], labels) / 2
         if positive.any():
-            wanted = encode(target.unsqueeze(1), self.anchors)[positive]
-            loss = loss + _BOX_WEIGHT * smooth_l1_loss(offsets[positive], wanted, beta=_BETA)
+            expected = encode(target.unsqueeze(1), self.anchors)[positive]
+            loss = loss + _BOX_WEIGHT * smooth_l1_loss(offsets[positive], expected, beta=_BETA)
         return loss
 
-    def _correlate(self, features: Tensor, kernels: Tensor) -> Tensor:
-        """(K, C, s, s) with each track's own kernels (K, O * C, h, h), in one convolution: (K, O, p, p)."""
+    def _correlate(
+        self, features: Float[Tensor, "K C s s"], kernels: Float[Tensor, "K OC h h"]
+    ) -> Float[Tensor, "K O p p"]:
+        """Correlate features with each track's own kernels (K, O * C, h, h) in one grouped convolution."""
         tracks, channels, side, _ = features.shape
         if tracks == 0:
             places = side - kernels.shape[-1] + 1
@@ -170,51 +217,71 @@ class SiamRPN(Tracker):
         response = conv2d(merged, kernels * self.scale, groups=tracks)
         return response.reshape(tracks, -1, *response.shape[2:])
 
-    def _by_anchor(self, response: Tensor, values: int) -> Tensor:
-        """(K, ratios * values, p, p) as (K, anchors, values), in the order of ``anchors``."""
+    def _by_anchor(
+        self, response: Float[Tensor, "K channels p p"], values: int
+    ) -> Float[Tensor, "K anchors {values}"]:
+        """Reshape (K, ratios * values, p, p) to (K, anchors, values), in the order of ``anchors``."""
         places = len(self.anchors) // self.count
         return response.reshape(-1, self.count, values, places).transpose(2, 3).flatten(1, 2)
 
 
-def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """Boxes (..., 4), xyxy, as offsets from anchors: of the centre in sizes, of the size as logarithm."""
-    centre, size = _centre_and_size(boxes)
-    anchor_centre, anchor_size = _centre_and_size(anchors)
-    return torch.cat([(centre - anchor_centre) / anchor_size, (size / anchor_size).log()], dim=-1)
+def encode(
+    boxes: Float[Tensor, "*#batch 4"], anchors: Float[Tensor, "*#batch 4"]
+) -> Float[Tensor, "*#batch 4"]:
+    """Encode boxes as offsets from anchors.
+
+    Args:
+        boxes: ``(..., 4)`` xyxy in crop coordinates.
+        anchors: ``(..., 4)`` likewise.
+
+    Returns:
+        ``(..., 4)``: the shift of the center in anchor sizes, and the logarithms of the ratios of the sizes.
+    """
+    anchor_size = _sizes(anchors)
+    shift = (centers(boxes) - centers(anchors)) / anchor_size
+    return torch.cat([shift, (_sizes(boxes) / anchor_size).log()], dim=-1)
 
 
-def decode(offsets: Tensor, anchors: Tensor) -> Tensor:
-    """Undoes :func:`encode`; no box grows beyond e^2 times its anchor, however wrong the network."""
-    anchor_centre, anchor_size = _centre_and_size(anchors)
-    centre = anchor_centre + offsets[..., :2] * anchor_size
-    half = anchor_size * offsets[..., 2:].clamp(-2, 2).exp() / 2
-    return torch.cat([centre - half, centre + half], dim=-1)
+def decode(
+    offsets: Float[Tensor, "*#batch 4"], anchors: Float[Tensor, "*#batch 4"]
+) -> Float[Tensor, "*#batch 4"]:
+    """Decode offsets from anchors to boxes: the inverse of :func:`encode`.
+
+    Args:
+        offsets: ``(..., 4)``, as :func:`encode` returns them.
+        anchors: ``(..., 4)`` xyxy in crop coordinates.
+
+    Returns:
+        ``(..., 4)`` xyxy in crop coordinates; the sizes are limited to e^-2 .. e^2 times those of the anchor.
+    """
+    anchor_size = _sizes(anchors)
+    center = centers(anchors) + offsets[..., :2] * anchor_size
+    return from_centers(center, anchor_size * offsets[..., 2:].clamp(-2, 2).exp())
 
 
-def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    return (boxes[..., :2] + boxes[..., 2:]) / 2, (boxes[..., 2:] - boxes[..., :2]).clamp(min=1e-3)
+def _sizes(boxes: Tensor) -> Tensor:
+    """Return widths and heights (..., 2), above zero."""
+    return sizes(boxes).clamp(min=_MIN_SIDE)
 
 
 def _change(found: Tensor, before: Tensor) -> Tensor:
-    """How much shape and size differ, >= 1: the product of their ratios, each turned to be above 1."""
-    width, height = _centre_and_size(found)[1].unbind(-1)
-    width_before, height_before = _centre_and_size(before)[1].unbind(-1)
+    """Return the change of shape times the change of size, each as a ratio of at least 1."""
+    width, height = _sizes(found).unbind(-1)
+    width_before, height_before = _sizes(before).unbind(-1)
     shape = (height / width) / (height_before / width_before)
     size = ((width * height) / (width_before * height_before)).sqrt()
     return torch.maximum(shape, 1 / shape) * torch.maximum(size, 1 / size)
 
 
 def _smoothed(box: Tensor, before: Tensor, rate: Tensor) -> Tensor:
-    """``box`` (K, 4) with its size taken ``rate`` (K, 1) of the way from that of ``before``."""
-    centre, size = _centre_and_size(box)
-    half = (rate * size + (1 - rate) * _centre_and_size(before)[1]) / 2
-    return torch.cat([centre - half, centre + half], dim=-1)
+    """Interpolate the size of boxes (K, 4) from that of ``before`` by ``rate`` (K, 1)."""
+    return from_centers(centers(box), rate * _sizes(box) + (1 - rate) * _sizes(before))
 
 
 def _tower(kernels: tuple[int, ...], widths: tuple[int, ...]) -> nn.Sequential:
-    """Convolutions without padding, the first of stride 2, a pooling after each of the first two.
+    """Build the convolutions without padding, the first of stride 2, each of the first two with a pooling.
 
-    The last has no ReLU: what is correlated may be negative.
+    The last has no ReLU, so that the correlated features may be negative.
     """
     layers: list[nn.Module] = []
     for number, (kernel, inputs, outputs) in enumerate(zip(kernels, (3, *widths[:-1]), widths, strict=True)):
@@ -228,7 +295,7 @@ def _tower(kernels: tuple[int, ...], widths: tuple[int, ...]) -> nn.Sequential:
 
 
 def _features(kernels: tuple[int, ...], size: int) -> int:
-    """The side of what the tower makes of a crop of ``size`` pixels a side."""
+    """Return the side of the tower's features of a crop with ``size`` pixels per side."""
     size = (size - kernels[0]) // 2 + 1
     for number, kernel in enumerate(kernels):
         size = size if number == 0 else size - kernel + 1
@@ -237,14 +304,12 @@ def _features(kernels: tuple[int, ...], size: int) -> int:
 
 
 def _anchors(template: int, search: int, context: float, ratios: tuple[float, ...], places: int) -> Tensor:
-    """(ratios * places * places, 4), xyxy in crop coordinates, row-major within a ratio.
+    """Return the anchors (ratios * places * places, 4), xyxy in crop coordinates, row-major for each ratio.
 
-    An anchor's longer side is the template box's, so that only its shape must be found.
+    An anchor's longer side is that of the template's box, so that only the shape varies.
     """
     long = template / context / search
     shapes = torch.tensor([(min(1, 1 / ratio), min(1, ratio)) for ratio in ratios]) * long  # width, height
     middle = 0.5 + (torch.arange(places) - (places - 1) / 2) * _STRIDE / search
     y, x = torch.meshgrid(middle, middle, indexing="ij")
-    centres = torch.stack([x, y], dim=-1).reshape(1, -1, 2)
-    half = shapes.unsqueeze(1) / 2
-    return torch.cat([centres - half, centres + half], dim=-1).reshape(-1, 4)
+    return from_centers(torch.stack([x, y], dim=-1).reshape(1, -1, 2), shapes.unsqueeze(1)).reshape(-1, 4)

@@ -1,7 +1,6 @@
-"""What a tracker's network is here: something that follows boxes from one frame into the next.
+"""The interface of a tracker's network: to propagate boxes from one frame to the next.
 
-Tracktor, GOTURN and SiamRPN differ in how they do it; track management, training and the notebooks know this
-interface alone.
+Tracktor, GOTURN and SiamRPN implement it; track management, training and the notebooks use it alone.
 """
 
 from __future__ import annotations
@@ -10,49 +9,74 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
 class Propagation(NamedTuple):
-    """Where K tracks are in a frame.
+    """The boxes of K tracks in a frame.
 
-    ``boxes`` (K, 4), xyxy in pixels of the original image, differentiable by the tracker's parameters;
-    ``scores`` (K,) in [0, 1], how sure it is that a person is there; ``appearance`` (K, C) embeddings,
-    compared by ``distance.appearance_distance``, or None for a tracker without a ReID head.
+    Attributes:
+        boxes: ``(K, 4)`` xyxy [px] in the original image, differentiable by the tracker's parameters.
+        scores: ``(K,)`` probabilities in [0, 1] that a person is there.
+        appearance: ``(K, C)`` embeddings for ``distance.appearance_distance``, None without a ReID head.
     """
 
-    boxes: Tensor
-    scores: Tensor
-    appearance: Tensor | None = None
+    boxes: Float[Tensor, "K 4"]
+    scores: Float[Tensor, " K"]
+    appearance: Float[Tensor, "K C"] | None = None
 
 
 class Tracker(nn.Module, ABC):
-    """A network that follows boxes. ``image`` is float32 (3, height, width), RGB in [0, 1]."""
+    """A network that propagates boxes.
 
-    #: The name in tables and on the command line: tracktor, goturn, siamrpn.
+    Attributes:
+        name: Its name in tables and on the command line: tracktor, goturn or siamrpn.
+        options: The arguments of the constructor, as plain data.
+    """
+
     name: str
-    #: What makes the same network again, in plain data.
-    options: dict
+    options: dict[str, Any]
 
     def trained(self) -> Iterator[nn.Parameter]:
-        """The parameters that the loss of a clip reaches: by default all."""
+        """Yield the parameters that are trained by the loss of a clip: by default all."""
         return self.parameters()
 
     @abstractmethod
-    def encode(self, image: Tensor) -> Any:
-        """What is computed once a frame, whatever the number of tracks (features, or the image itself)."""
+    def encode(self, image: Float[Tensor, "3 height width"]) -> Any:
+        """Compute what all tracks of a frame share.
 
-    @abstractmethod
-    def init_memory(self, encoded: Any, boxes: Tensor) -> Tensor:
-        """What the tracker keeps of (K, 4) boxes of a frame to find them again, (K, ...); K may be 0.
+        Args:
+            image: ``(3, height, width)`` RGB in [0, 1].
 
-        A template for the single-object trackers, an appearance embedding (or (K, 0)) for Tracktor.
+        Returns:
+            Features, or the image itself.
         """
 
     @abstractmethod
-    def propagate(self, encoded: Any, boxes: Tensor, memory: Tensor) -> Propagation:
-        """Where the tracks are in the frame ``encoded``, all in one batch; K may be 0.
+    def init_memory(self, encoded: Any, boxes: Float[Tensor, "K 4"]) -> Float[Tensor, "K ..."]:
+        """Encode the targets, for :meth:`propagate`: templates or an appearance embedding.
 
-        ``boxes`` (K, 4) are where they were in the frame before (moved already by a motion model, if there
-        is one), ``memory`` (K, ...) what ``init_memory`` kept of them.
+        Args:
+            encoded: The frame, as :meth:`encode` returns it.
+            boxes: ``(K, 4)`` the targets' boxes in that frame, xyxy [px]; K may be 0.
+
+        Returns:
+            ``(K, ...)``, or ``(K, 0)`` for a tracker without a memory.
+        """
+
+    @abstractmethod
+    def propagate(
+        self, encoded: Any, boxes: Float[Tensor, "K 4"], memory: Float[Tensor, "K ..."]
+    ) -> Propagation:
+        """Find the tracks in a frame, all in one batch.
+
+        Args:
+            encoded: The frame, as :meth:`encode` returns it.
+            boxes: ``(K, 4)`` their boxes in the frame before, moved by the motion model if there is one, xyxy
+                [px]; K may be 0.
+            memory: ``(K, ...)``, as :meth:`init_memory` returns it.
+
+        Returns:
+            Their boxes, scores and embeddings in the frame.
         """
