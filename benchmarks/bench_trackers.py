@@ -136,7 +136,7 @@ def repeated(folder: Path, frames: int, of: int = 20) -> mot.Sequence:
     for frame in range(1, frames + 1):
         step = (frame - 1) % (2 * of - 2)
         original = 1 + min(step, 2 * of - 2 - step)
-        image = source.path / source.image_pattern.format(original)
+        image = source.image_file(original)
         os.link(image, target / "img1" / f"{frame:06d}{image.suffix}")
         parts.append(detections[detections["frame"] == original].assign(frame=frame))
     mot.write_results(target / "det" / "det.txt", pd.concat(parts))

@@ -252,10 +252,12 @@ def _pairs(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], No
 
         from .data import mot, pairs
 
-        sequences = mot.find_sequences(arguments.root)
-        made = pairs.generate(tqdm(sequences, unit=" sequences"), arguments.part, arguments.seed)
+        found = mot.scan(arguments.root).having("ground truth", "detections")
+        if found.skipped:
+            print(f"deepmot: skipped: {found.reasons()}", file=sys.stderr)
+        made = pairs.generate(tqdm(found.sequences, unit=" sequences"), arguments.part, arguments.seed)
         pairs.write(arguments.out, made)
-        print(f"{arguments.out} holds {len(made):,} pairs of {len(sequences)} sequences")
+        print(f"{arguments.out} holds {len(made):,} pairs of {len(found.sequences)} sequences")
 
     return run
 

@@ -217,7 +217,7 @@ def test_frames_without_people_are_in_no_clip():
     gt = sequence.gt()
 
     class Gap:
-        length, image = sequence.length, sequence.image
+        frames, image = sequence.frames, sequence.image
 
         def gt(self):
             return gt[gt["frame"] != 5]

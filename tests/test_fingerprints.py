@@ -8,13 +8,13 @@ import math
 import os
 from collections import namedtuple
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepmot_lib.data import mot
 from deepmot_lib.experiments.fingerprints import (
     Fingerprint,
     content,
@@ -286,10 +286,12 @@ def test_content_reads_an_old_file_once(tmp_path, monkeypatch):
 @pytest.fixture
 def sequence(tmp_path):
     path = tmp_path / "SEQ"
-    for name in ("gt/gt.txt", "det/det.txt", "seqinfo.ini", "img1/000001.jpg", "img1/000002.jpg"):
+    files = {"gt/gt.txt": "1,1,0,0,5,5,1,1,1\n", "det/det.txt": "1,-1,0,0,5,5,0.5\n"}
+    files |= {"seqinfo.ini": "[Sequence]\n", "img1/000001.jpg": "one", "img1/000002.jpg": "two"}
+    for name, text in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_text(name)
-    return SimpleNamespace(name="SEQ", path=path, image_pattern="img1/{:06d}.jpg")
+        (path / name).write_text(text)
+    return mot.Sequence(path)
 
 
 def test_data_digests_names_the_part_that_changed(sequence):
@@ -307,16 +309,20 @@ def test_data_digests_names_the_part_that_changed(sequence):
 
 def test_data_digests_sees_pictures_by_name_and_content(sequence):
     images = sequence.path / "img1"
-    seen = [data_digests([sequence])["SEQ/images"]]
+
+    def digest():
+        return data_digests([mot.Sequence(sequence.path)])["SEQ/images"]
+
+    seen = [digest()]
     (images / "._000001.jpg").write_text("hidden")
     (images / "notes.txt").write_text("no picture")
-    assert data_digests([sequence])["SEQ/images"] == seen[0]
+    assert digest() == seen[0]
     (images / "000002.jpg").write_text("another")
-    seen.append(data_digests([sequence])["SEQ/images"])
-    (images / "000002.jpg").rename(images / "000003.jpg")
-    seen.append(data_digests([sequence])["SEQ/images"])
-    (images / "000003.jpg").unlink()
-    seen.append(data_digests([sequence])["SEQ/images"])
+    seen.append(digest())
+    (images / "000002.jpg").rename(images / "000002.png")
+    seen.append(digest())
+    (images / "000002.png").unlink()
+    seen.append(digest())
     assert len(set(seen)) == 4
 
 

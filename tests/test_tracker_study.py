@@ -187,7 +187,7 @@ def test_real_sequences_are_taken_where_a_profile_says_so_if_they_are_complete(t
 
 def test_detectors_are_named_or_given():
     def named(*names):
-        return data.detectors(mot.Sequence(name, Path(name), 1, 9, 9) for name in names)
+        return data.detectors(mot.Sequence(Path(name)) for name in names)
 
     assert named("MOT17-02-SDP", "MOT17-02-DPM", "MOT17-04-DPM") == "DPM, SDP"
     assert named("PETS09-S2L1") == "as given"

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,9 +33,8 @@ from ..assignment import optimal_assignment
 from ..distance import box_distance
 from .files import atomic
 from .mot import Sequence, pedestrians, split
+from .pair_checks import GATED, problem_of_pairs, problem_of_target
 
-#: What a gated-out entry holds: a distance no match can bridge (the authors' value).
-GATED = 1000.0
 _UINT16_SCALE, _UINT16_GATED = 50_000, 65_535
 
 
@@ -164,7 +162,7 @@ def generate(
     matrices = []
     for sequence in sequences:
         objects = dict(iter(pedestrians(sequence.gt()).groupby("frame")))
-        frames = range(1, sequence.length + 1) if part is None else split(sequence)[part]
+        frames = sequence.frames if part is None else split(sequence)[part]
         for frame, detections in sequence.detections().groupby("frame"):
             if frame not in objects or frame not in frames:
                 continue
@@ -187,7 +185,18 @@ def _shuffled(boxes: pd.DataFrame, rng: np.random.Generator) -> Tensor:
 
 
 def write(path: str | Path, pairs: Pairs) -> None:
-    """Writes a pair file with float32 distances; a write cut short leaves what was there before."""
+    """Write a pair file with float32 distances; a write cut short leaves what was there before.
+
+    Args:
+        path: the file.
+        pairs: what to write.
+
+    Raises:
+        PairFileError: on what ``read`` would refuse.
+    """
+    arrays = (pairs.shape, pairs.distance, pairs.match, pairs.source, pairs.source_names)
+    if problem := problem_of_pairs(*arrays):
+        raise PairFileError(f"{path}: not written: {problem}")
     # To a file, not a name: numpy appends .npz to names that end otherwise.
     with atomic(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(
@@ -201,82 +210,90 @@ def write(path: str | Path, pairs: Pairs) -> None:
 
 
 def read(path: str | Path) -> Pairs:
-    """Reads a pair file; distances come back as float32 with ``GATED`` for gated entries.
+    """Read a pair file.
 
-    Raises PairFileError where the file is truncated, lacks an array, or its arrays do not fit each other, and
-    FileNotFoundError where there is none.
+    Args:
+        path: the file.
+
+    Returns:
+        The pairs; distances are float32, ``GATED`` where an entry is gated out.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        PairFileError: it is truncated, lacks an array, its arrays do not fit each other, a distance is not
+            finite, a column is matched twice or a match is gated out.
     """
     path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    names = ("shape", "distance", "match", "source", "source_names")
     try:
         with np.load(path) as file:
-            names = ("shape", "distance", "match", "source", "source_names")
             missing = [name for name in names if name not in file.files]
-            if missing:
-                raise PairFileError(f"{path}: no array {missing[0]!r}: not a pair file")
-            arrays = {name: file[name] for name in names}
-    except PairFileError:
-        raise
-    except (zipfile.BadZipFile, EOFError, ValueError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
+            arrays = {name: file[name] for name in names if name not in missing}
+    except Exception as error:  # a damaged archive raises nearly anything
         raise PairFileError(f"{path}: truncated or not a pair file ({error})") from None
-    shape, distance, match = arrays["shape"], arrays["distance"], arrays["match"]
-    if shape.ndim != 2 or shape.shape[1] != 2 or (shape < 1).any():
-        raise PairFileError(f"{path}: 'shape' must be (K, 2) with sizes from 1 on")
-    rows, columns = shape.astype(np.int64).T
-    for name, have, want in (
-        ("distance", len(distance), (rows * columns).sum()),
-        ("match", len(match), rows.sum()),
-        ("source", len(arrays["source"]), len(shape)),
-    ):
-        if have != want:
-            raise PairFileError(f"{path}: {name!r} holds {have} values where 'shape' asks for {want}")
-    if ((match < -1) | (match >= np.repeat(columns, rows))).any():
-        raise PairFileError(f"{path}: 'match' names a column that its matrix does not have")
+    if missing:
+        raise PairFileError(f"{path}: no array {missing[0]!r}: not a pair file")
+    shape, distance, match, source, source_names = arrays.values()
     if distance.dtype == np.uint16:
         distance = np.where(distance == _UINT16_GATED, GATED, distance / np.float32(_UINT16_SCALE))
-    distance = distance.astype(np.float32)
-    if not np.isfinite(distance).all():
-        raise PairFileError(f"{path}: 'distance' holds values that are not finite")
-    return Pairs(
-        shape, distance, match, arrays["source"], tuple(str(name) for name in arrays["source_names"])
-    )
+    if problem := problem_of_pairs(shape, distance, match, source, source_names):
+        raise PairFileError(f"{path}: {problem}")
+    return Pairs(shape, distance.astype(np.float32), match, source, tuple(map(str, source_names)))
 
 
 def read_tree(root: str | Path, split: str) -> Pairs:
-    """Reads the authors' layout, ``{root}/{split}/{N}_{M}/{dataset}_{N}_{M}_{k}_{m,t}.npy``.
+    """Read the authors' layout, ``{root}/{split}/{N}_{M}/{dataset}_{N}_{M}_{k}_{m,t}.npy``.
 
     Each file holds float32 [n, N, M]: ``m`` the distances (1000 = gated out), ``t`` the 0/1 assignment.
+
+    Args:
+        root: the folder that holds ``train`` and ``test``.
+        split: the one to read.
+
+    Returns:
+        All pairs.
+
+    Raises:
+        PairFileError: names the file that is truncated, does not fit its name or holds no valid pairs.
     """
     folder = Path(root) / split
-    files = sorted(folder.glob("*_*/*_m.npy"))
+    files = sorted(file for file in folder.glob("*_*/*_m.npy") if not file.name.startswith("."))
     if not files:
         raise PairFileError(f"{folder}: no file like N_M/dataset_N_M_k_m.npy in it")
     shapes, distances, matches, sources = [], [], [], []
     for file in files:
-        name = re.fullmatch(r"(.+)_(\d+)_(\d+)_(\d+)_m\.npy", file.name)
+        name = re.fullmatch(r"(.+)_(\d+)_(\d+)_(\d+)_m\.npy", file.name, re.ASCII)
         target_file = file.with_name(file.name[: -len("m.npy")] + "t.npy")
         if name is None or not target_file.is_file():
             raise PairFileError(f"{file}: its name is not dataset_N_M_k_m.npy, or its _t.npy is missing")
-        try:
-            distance, target = np.load(file), np.load(target_file)
-        except (ValueError, EOFError, OSError) as error:
-            raise PairFileError(f"{file}: truncated or no array ({error})") from None
+        distance, target = _array(file), _array(target_file)
         size = (int(name[2]), int(name[3]))
         if distance.ndim != 3 or distance.shape[1:] != size or target.shape != distance.shape:
             raise PairFileError(f"{file}: {distance.shape} and {target.shape} do not fit its name")
-        shapes.append(np.full((len(distance), 2), size, np.int16))
+        if problem := problem_of_target(distance, target):
+            raise PairFileError(f"{file} and its _t.npy: {problem}")
+        shapes.append(np.full((len(distance), 2), size, np.int64))
         distances.append(distance.astype(np.float32).ravel())
         matches.append(np.where(target.any(axis=2), target.argmax(axis=2), -1).astype(np.int16).ravel())
         sources.extend([name[1]] * len(distance))
     names, source = np.unique(sources, return_inverse=True)
-    return Pairs(
-        np.concatenate(shapes),
-        np.concatenate(distances),
-        np.concatenate(matches),
-        source.astype(np.int8),
-        tuple(str(name) for name in names),
-    )
+    flat = (np.concatenate(shapes), np.concatenate(distances), np.concatenate(matches), source)
+    if problem := problem_of_pairs(*flat, names):
+        raise PairFileError(f"{folder}: {problem}")
+    shape, distance, match, source = flat
+    return Pairs(shape.astype(np.int16), distance, match, source.astype(np.int8), tuple(map(str, names)))
+
+
+def _array(file: Path) -> np.ndarray:
+    try:
+        array = np.load(file)
+    except Exception as error:  # a damaged header raises nearly anything
+        raise PairFileError(f"{file}: truncated or no array ({error})") from None
+    if not isinstance(array, np.ndarray):
+        raise PairFileError(f"{file}: an archive, not an array")
+    return array
 
 
 def batches(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .mot import PEDESTRIAN, MotFormatError, Sequence, find_sequences, read_boxes
+from .mot import PEDESTRIAN, MotFormatError, Sequence, read_boxes, sequence_folders
 
 _SWAPPED = "are ground truth and results swapped?"
 
@@ -35,7 +35,8 @@ def _pair_up(gt_root: Path, results_dir: Path, wanted: Iterable[str] | None) -> 
     if not results_dir.is_dir():
         raise NotADirectoryError(f"{results_dir}: no such folder of results")
     try:
-        found = [sequence for sequence in find_sequences(gt_root) if _ground_truth(sequence).is_file()]
+        sequences = map(Sequence, sequence_folders(gt_root))  # not opened: neither rate nor size matter
+        found = [sequence for sequence in sequences if _ground_truth(sequence).is_file()]
     except MotFormatError as error:
         if not any(gt_root.glob("*.txt")):
             raise
@@ -81,7 +82,11 @@ def _results(file: Path) -> pd.DataFrame:
 
 
 def _within(sequence: Sequence, boxes: pd.DataFrame, file: Path) -> pd.DataFrame:
-    _refuse(file, boxes["frame"] > sequence.length, f"{sequence.name} has only {sequence.length} frames")
+    allowed = sequence.allows(boxes["frame"])
+    if not allowed.all():
+        frames = sequence.allowed_frames
+        message = f"{sequence.name} has only {len(frames)} frames, {frames[0]} to {frames[-1]}"
+        _refuse(file, ~allowed, message)
     return boxes
 
 

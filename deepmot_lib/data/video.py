@@ -173,7 +173,7 @@ def write(
     """
     path = Path(path)
     check(path)
-    frames = range(1, sequence.length + 1) if frames is None else frames
+    frames = sequence.frames if frames is None else frames
     if not frames:
         raise ValueError(f"{path}: a film of no frames")
     rate = sequence.frame_rate or _FRAME_RATE

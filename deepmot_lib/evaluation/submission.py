@@ -63,7 +63,7 @@ def write(
     """
     results_dir, archive = Path(results_dir), Path(archive)
     roots = {"test": Path(test_root)} | ({"train": Path(train_root)} if train_root else {})
-    found = {part: mot.find_sequences(root) for part, root in roots.items()}
+    found = {part: list(map(mot.Sequence, mot.sequence_folders(root))) for part, root in roots.items()}
     sequences = [sequence for part in found.values() for sequence in part]
     if wrong := _incomplete(found, roots) + problems(sequences, results_dir):
         raise SubmissionError(wrong)
@@ -93,7 +93,7 @@ def problems(sequences: Iterable[mot.Sequence], results_dir: str | os.PathLike) 
     results_dir = Path(results_dir)
     if not results_dir.is_dir():
         raise NotADirectoryError(f"{results_dir}: no such folder of results")
-    lengths = {f"{sequence.name}.txt": sequence.length for sequence in sequences}
+    lengths = {f"{sequence.name}.txt": sequence.allowed_frames[-1] for sequence in sequences}
     there = {file.name for file in results_dir.glob("*.txt")}
     found = [f"{results_dir / name}: missing" for name in sorted(set(lengths) - there)]
     found += [f"{results_dir / name}: no sequence of this name" for name in sorted(there - set(lengths))]

@@ -180,10 +180,7 @@ test_roots.__test__ = False  # pytest must not take it for a test
 
 
 def _trackable(folder: Path) -> bool:
-    return all(
-        (one.path / "det" / "det.txt").is_file() and (one.path / one.image_pattern.format(1)).is_file()
-        for one in mot.find_sequences(folder)
-    )
+    return not mot.scan(folder).having("pictures", "detections").skipped
 
 
 def archive(profile: str, method: str, test_root: Path, folder: Path, device: str = "cpu") -> Path:

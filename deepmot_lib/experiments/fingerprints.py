@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 #: The parts of a sequence that a result may depend on.
 PARTS = ("gt", "det", "seqinfo", "images")
-_IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png"}
 _BOX_FILES = {"gt": "gt/gt.txt", "det": "det/det.txt", "seqinfo": "seqinfo.ini"}
 _SHOWN_CHANGES = 4
 _SHOWN_CHARACTERS = 40
@@ -233,7 +232,7 @@ def data_digests(sequences: Iterable[Sequence], parts: Iterable[str] = PARTS) ->
         names.add(sequence.name)
         for part in parts:
             if part == "images":
-                files = _images(sequence.path / Path(sequence.image_pattern).parent)
+                files = sequence.image_files
                 digest = short_digest(_text([[file.name, content(file)] for file in files])) if files else ""
             else:
                 file = sequence.path / _BOX_FILES[part]
@@ -303,11 +302,3 @@ def _short(text: str) -> str:
 
 def _sidecar(path: Path) -> Path:
     return path.with_name(f"{path.name}.fingerprint.json")
-
-
-def _images(folder: Path) -> list[Path]:
-    """The image files of a folder, without hidden ones, by name."""
-    if not folder.is_dir():
-        return []
-    files = (file for file in folder.iterdir() if file.suffix.lower() in _IMAGE_SUFFIXES)
-    return sorted(file for file in files if not file.name.startswith("."))

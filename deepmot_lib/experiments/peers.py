@@ -43,9 +43,7 @@ def track(name: str, sequence: Sequence, frames: range | None = None) -> pd.Data
     """
     if name not in NAMES:
         raise ValueError(f"unknown peer {name!r}: choose one of {', '.join(NAMES)}")
-    frames = range(1, sequence.length + 1) if frames is None else frames
-    if frames.step != 1 or (frames and not (frames[0] >= 1 and frames[-1] <= sequence.length)):
-        raise ValueError(f"{sequence.name}: {frames} are no consecutive frames of 1..{sequence.length}")
+    frames = sequence.consecutive(frames)
     trackers, supervision = _packages()
     tracker = getattr(trackers, _CLASSES[name])()
     found = sequence.detections()

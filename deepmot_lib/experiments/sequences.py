@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
@@ -73,9 +72,8 @@ def judged(
 
 
 def _is_complete(sequence: mot.Sequence) -> bool:
-    first = sequence.path / sequence.image_pattern.format(1)
-    files = (first, sequence.path / "gt" / "gt.txt", sequence.path / "det" / "det.txt")
-    return all(Path(file).is_file() for file in files)
+    files = (sequence.path / "gt" / "gt.txt", sequence.path / "det" / "det.txt")
+    return sequence.has_images and all(file.is_file() for file in files)
 
 
 def _distinct(sequences: list[mot.Sequence]) -> list[mot.Sequence]:

@@ -65,9 +65,7 @@ def stream(
     broken or of another size than the sequence's; FileNotFoundError where one is missing; ValueError for
     frames that are not in the sequence. The networks are put into evaluation mode.
     """
-    frames = range(1, sequence.length + 1) if frames is None else frames
-    if frames.step != 1 or (len(frames) and not (frames[0] >= 1 and frames[-1] <= sequence.length)):
-        raise ValueError(f"{sequence.name}: {frames} are no consecutive frames of 1..{sequence.length}")
+    frames = sequence.consecutive(frames)
     public = _public(sequence)
     for network in {tracker, detector, embed}:
         if isinstance(network, nn.Module):
@@ -76,7 +74,7 @@ def stream(
     tracks = Tracks(rules, sequence.image_size)
     before = None
     for frame in tqdm(frames, desc=f"{tracker.name}, {sequence.name}", unit="frame", disable=not progress):
-        picture = _picture(sequence, frame)
+        picture = sequence.image(frame)
         warp = None
         if rules.camera_motion:
             thumbnail = motion.thumbnail(picture)
@@ -126,15 +124,6 @@ def _public(sequence: Sequence) -> dict[int, tuple[Tensor, Tensor]]:
         int(frame): (torch.tensor(rows[_BOX].to_numpy(np.float32)), torch.ones(len(rows)))
         for frame, rows in found.groupby("frame")
     }
-
-
-def _picture(sequence: Sequence, frame: int) -> np.ndarray:
-    picture = sequence.image(frame)
-    if picture.shape[:2] != sequence.image_size:
-        file = sequence.path / sequence.image_pattern.format(frame)
-        sizes = " x ".join(map(str, picture.shape[:2])), " x ".join(map(str, sequence.image_size))
-        raise MotFormatError(file, None, f"is {sizes[0]} pixels high and wide, the sequence {sizes[1]}")
-    return picture
 
 
 def _memory(tracker: Tracker, encoded: object, tracks: Iterable[Track]) -> Tensor:
