@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 
 from ..data.files import atomic
+from ..report.markdown import escape
 
 #: What every table says of itself; None where it does not apply.
 PROVENANCE = (
@@ -175,9 +176,9 @@ def in_words(value: object) -> str:
 def to_markdown(frame: pd.DataFrame, decimals: int = 2) -> str:
     """A pipe table of ``texts``, numbers to the right."""
     rules = ["---:" if pd.api.types.is_numeric_dtype(frame[name]) else "---" for name in frame]
-    lines = [list(frame), rules, *zip(*(texts(frame[name], decimals) for name in frame), strict=True)]
-    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in map(str, line)] for line in lines]
-    return "\n".join("| " + " | ".join(line) + " |" for line in escaped) + "\n"
+    rows = zip(*(texts(frame[name], decimals) for name in frame), strict=True)
+    header, *cells = ([escape(str(cell)) for cell in row] for row in (list(frame), *rows))
+    return "".join(f"| {' | '.join(line)} |\n" for line in (header, rules, *cells))
 
 
 def _text(value: object, decimals: int) -> str:

@@ -12,11 +12,12 @@ from pathlib import Path
 import pandas as pd
 
 from .. import matchers, paper
-from ..data.files import atomic
+from ..data.files import atomic, visible
 from ..experiments import settings as profiles
 from ..experiments import tables
 from . import page
 from .document import Document, Figure, Link, Section, Table, to_markdown
+from .markdown import escape
 
 #: Why a table has no number of ours yet.
 _NOT_RUN = {
@@ -109,7 +110,7 @@ def pool_networks(folder: Path, pairs: str) -> tuple[pd.DataFrame, dict] | None:
     (those that no training pair gives away), ``seeds`` (how many), ``WA std`` (empty for one seed). None
     where there is no such file.
     """
-    parts = [tables.read(file) for file in sorted(folder.glob(f"dhn_*_{pairs}_seed*.csv"))]
+    parts = [tables.read(file) for file in visible(folder, f"dhn_*_{pairs}_seed*.csv")]
     if not parts:
         return None
     frame = pd.concat([part for part, _ in parts])
@@ -251,9 +252,9 @@ def _figures(paths: profiles.Paths) -> list[Section]:
         Figure(
             file=file,
             link=f"{paths.figures.name}/{file.name}",
-            caption=_FIGURES.get(file.stem, file.stem.replace("_", " ")),
+            caption=_FIGURES.get(file.stem, escape(file.stem.replace("_", " "))),
         )
-        for file in sorted(paths.figures.glob("*.png"))
+        for file in visible(paths.figures, "*.png")
     )
     return [Section("Figures", figures=figures)] if figures else []
 
@@ -261,10 +262,10 @@ def _figures(paths: profiles.Paths) -> list[Section]:
 def _notebooks(paths: profiles.Paths) -> list[Section]:
     """The notebooks of the checkout, each with what the workflow has made of it in this profile."""
     links = []
-    for notebook in sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb")):
+    for notebook in visible(Path(__file__).parents[2] / "notebooks", "*.ipynb"):
         runs = {
             file.stem.removeprefix(notebook.stem).strip("-") or "as run": file
-            for file in sorted((paths.runs / "html").glob(f"{notebook.stem}*.html"))
+            for file in visible(paths.runs / "html", f"{notebook.stem}*.html")
         }
         links.append(
             Link(

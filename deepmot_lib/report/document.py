@@ -1,6 +1,7 @@
 """A report as data: sections of texts, tables, figures and links; and the same as Markdown.
 
-Texts are Markdown in a line or a paragraph. ``page.render`` turns the same document into one HTML file.
+Texts are Markdown in a line or a paragraph; tables, provenances, names and links are data, shown as they are.
+``page.render`` turns the same document into one HTML file.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..experiments import tables
+from .markdown import escape, target
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,9 @@ def to_markdown(document: Document) -> str:
         blocks += [f"## {section.heading}", section.text]
         for table in section.tables:
             blocks += [table.text, tables.to_markdown(table.frame, table.decimals).rstrip(), table.lacks]
-            origin = "; ".join(f"{key}: {value}" for key, value in table.provenance().items())
+            origin = "; ".join(f"{key}: {escape(value)}" for key, value in table.provenance().items())
             blocks.append(origin and f"<sub>{origin}</sub>")
         for figure in section.figures:
-            blocks += [f"**{figure.caption}**", f"![{figure.caption}]({figure.link})"]
-        blocks.append("\n".join(f"- [{link.name}]({link.target})" for link in section.links))
+            blocks += [f"**{figure.caption}**", f"![{figure.caption}]({target(figure.link)})"]
+        blocks.append("\n".join(f"- [{escape(link.name)}]({target(link.target)})" for link in section.links))
     return "\n\n".join(block for block in blocks if block) + "\n"

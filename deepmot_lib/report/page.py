@@ -20,6 +20,7 @@ from PIL import Image
 
 from ..experiments import tables
 from .document import Document, Figure, Table
+from .markdown import target
 
 #: Which way a measure points; of what is in neither, no number is better than another.
 _MORE_IS_BETTER = frozenset(
@@ -72,6 +73,7 @@ def render(document: Document) -> str:
         "blocks": blocks,
         "columns": columns,
         "picture": picture,
+        "target": target,
     }
     environment.globals["direction"] = direction
     return environment.get_template("page.html").render(document=document)

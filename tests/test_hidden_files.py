@@ -1,0 +1,32 @@
+"""What desktops, editors and killed runs of earlier versions leave beside data is not read as data."""
+
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from deepmot_lib.report import contents
+
+
+@pytest.mark.parametrize("name", ["._00_streets.png", ".00_streets.4711.png"])
+def test_no_figure_of_the_report(tmp_path, name):
+    for file in ("00_streets.png", name):
+        Image.new("RGB", (4, 3)).save(tmp_path / file, format="PNG")
+    (section,) = contents._figures(SimpleNamespace(figures=tmp_path))
+    assert [figure.file.name for figure in section.figures] == ["00_streets.png"]
+
+
+def test_no_notebook_and_no_page_of_the_report(tmp_path, monkeypatch):
+    pages = tmp_path / "runs" / "html"
+    pages.mkdir(parents=True)
+    notebooks = tmp_path / "notebooks"
+    notebooks.mkdir()
+    for name in ("00_data.ipynb", ".00_data.19396.ipynb", "._00_data.ipynb"):
+        (notebooks / name).touch()
+    for name in ("00_data.html", ".00_data.4711.html"):
+        (pages / name).touch()
+    monkeypatch.setattr(contents, "__file__", str(tmp_path / "deepmot_lib" / "report" / "contents.py"))
+    paths = SimpleNamespace(runs=tmp_path / "runs", reports=tmp_path / "reports", root=tmp_path / "reports")
+    (section,) = contents._notebooks(paths)
+    assert [link.name for link in section.links] == ["00_data"]
+    assert [name for name, _ in section.links[0].runs] == ["as run"]
