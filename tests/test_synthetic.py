@@ -12,6 +12,8 @@ from scipy.optimize import linear_sum_assignment
 from deepmot_lib.data import mot, synthetic
 from deepmot_lib.data.synthetic import canvas, crowd, detectors, people, props, scenery, stage
 
+from .disks import largest_file
+
 SIZE = (120, 160)
 FRAMES = 24
 
@@ -107,6 +109,14 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         synthetic.write_sequences(tmp_path / "data", 1, 3, (64, 64))
     assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_full_disk_is_reported_with_the_folder_and_leaves_the_old_one(tmp_path):
+    synthetic.write_sequences(tmp_path, 1, 2, (96, 128))
+    before = sorted(tmp_path.rglob("*"))
+    with largest_file(1 << 10), pytest.raises(OSError, match=r"^\[Errno 27\] File too large: '.*/train'$"):
+        synthetic.write_sequences(tmp_path, 1, 3, (96, 128))
+    assert sorted(tmp_path.rglob("*")) == before and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_folder_of_other_data_is_left_alone(tmp_path):

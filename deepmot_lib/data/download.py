@@ -94,10 +94,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     """Unpack into ``folder``, without the folder of the same name that some of the archives hold."""
     with temporary_folder(folder) as temporary:
         part = temporary / "unpacked"
-        try:
-            unpack(archive, part)
-        except OSError as error:
-            raise (named(error, folder) if error.errno in WRITE_ERRORS else error) from None
+        unpack(archive, part)
         inner = part / folder.name
         part = inner if inner.is_dir() else part
         try:

@@ -50,28 +50,22 @@ def atomic(path: str | Path) -> Iterator[Path]:
     found = _status(path)
     descriptor = None if found is None else _descriptor(found)
     replaced = found is None or (stat.S_ISREG(found.st_mode) and descriptor is None)
-    target = Path(os.path.realpath(path)) if replaced else Path(tempfile.gettempdir(), path.name)
-    folder = None
-    try:
-        with temporary_folder(target) as folder:
-            temporary = folder / path.name
-            try:
-                yield temporary
-                _sync(temporary)
-            except Exception as error:
-                _raise_if_full(temporary, error)
-                raise
-            if replaced:
-                os.chmod(temporary, _new_file_mode(folder) if found is None else stat.S_IMODE(found.st_mode))
-                os.replace(temporary, target)
-                with suppress(OSError):  # not every file system can sync a folder
-                    _sync(target.parent)
-            else:
-                _copy_into(temporary, path, descriptor)
-    except OSError as error:
-        if _is_of_write(error, folder):
-            raise named(error, path) from error
-        raise
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    with temporary_folder(target if replaced else Path(tempfile.gettempdir(), path.name)) as folder:
+        temporary = folder / path.name
+        try:
+            yield temporary
+            _sync(temporary)
+        except Exception as error:
+            _raise_if_full(temporary, error)
+            raise
+        if replaced:
+            os.chmod(temporary, _new_file_mode(folder) if found is None else stat.S_IMODE(found.st_mode))
+            os.replace(temporary, target)
+            with suppress(OSError):  # not every file system can sync a folder
+                _sync(target.parent)
+        else:
+            _copy_into(temporary, path, descriptor)
 
 
 @contextmanager
@@ -80,17 +74,30 @@ def temporary_folder(path: str | Path) -> Iterator[Path]:
 
     Its name is hidden and matches no pattern for data. What killed processes have left beside ``path`` is
     removed first: at once where it was this machine's, else after a day without a change.
+
+    Args:
+        path: The file or folder that is to be made. Its parent is made.
+
+    Raises:
+        OSError: The folder cannot be made or, in the block, written to; the message names ``path``.
     """
-    parent = Path(path).parent
-    parent.mkdir(parents=True, exist_ok=True)
-    _sweep(parent)
-    folder = Path(tempfile.mkdtemp(prefix=".deepmot-new-", suffix=".tmp", dir=parent))
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".deepmot-new-", suffix=".tmp", dir=path.parent))
+    except OSError as error:
+        raise named(error, path) from error
     try:
         with _lock(folder):
             # Only now may others take an unlocked folder of this name for abandoned.
             random = folder.stem.rpartition("-")[2]
             folder = folder.rename(folder.with_name(f".deepmot-{_machine()}-{random}.tmp"))
             yield folder
+    except OSError as error:
+        if _is_of_write(error, folder):
+            raise named(error, path) from error
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -133,9 +140,12 @@ def _copy_into(temporary: Path, path: Path, descriptor: int | None) -> None:
     if descriptor is not None:
         sys.stdout.flush()
         sys.stderr.flush()
-    sink = path if descriptor is None else os.dup(descriptor)
-    with open(temporary, "rb") as content, open(sink, "wb") as file:
-        shutil.copyfileobj(content, file)
+    try:
+        sink = path if descriptor is None else os.dup(descriptor)
+        with open(temporary, "rb") as content, open(sink, "wb") as file:
+            shutil.copyfileobj(content, file)
+    except OSError as error:
+        raise named(error, path) from error
 
 
 def _new_file_mode(folder: Path) -> int:
@@ -169,14 +179,12 @@ def _raise_if_full(temporary: Path, error: Exception) -> None:
         raise full from error
 
 
-def _is_of_write(error: OSError, folder: Path | None) -> bool:
-    """Whether an error is about the temporary, not about another file that the block used."""
+def _is_of_write(error: OSError, folder: Path) -> bool:
+    """Whether an error is about what was written to the folder, not about another file in the block."""
     if error.errno is None:
         return False
     if error.filename is None:
-        return error.errno in (*WRITE_ERRORS, errno.EPIPE)
-    if folder is None:  # it could not be made
-        return _TEMPORARY.fullmatch(Path(str(error.filename)).name) is not None
+        return error.errno in WRITE_ERRORS
     return folder in (Path(str(error.filename)), *Path(str(error.filename)).parents)
 
 

@@ -22,6 +22,7 @@ import pandas as pd
 
 from ...experiments import settings as profiles
 from .. import mot
+from ..files import temporary_folder
 from .crowd import FRAME_RATE
 from .detectors import DETECTORS, detect, match_detections
 from .stage import Stage
@@ -64,15 +65,12 @@ def write_sequences(
     if train.exists() and not (train / _MANIFEST).is_file():
         raise FileExistsError(f"{train} exists and holds no embedded data: choose another folder")
     if not _is_complete(train, arguments):
-        part = train.with_name(f".train.{os.getpid()}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        try:
+        with temporary_folder(train) as temporary:
+            part = temporary / "train"
             for number in range(1, sequences + 1):
                 _write_sequence(part, number, frames, (height, width), seed)
             (part / _MANIFEST).write_text(json.dumps(arguments, indent=1) + "\n")
-            _swap(part, train, arguments)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+            _swap(part, train, temporary / "old", arguments)
     return mot.find_sequences(train)
 
 
@@ -104,9 +102,8 @@ def _is_complete(train: Path, arguments: dict[str, Any]) -> bool:
     )
 
 
-def _swap(part: Path, train: Path, arguments: dict[str, Any]) -> None:
+def _swap(part: Path, train: Path, old: Path, arguments: dict[str, Any]) -> None:
     """Replace the old folder by the new one; keep an equal one that another process has written first."""
-    old = train.with_name(f".train.{os.getpid()}.old")
     with contextlib.suppress(FileNotFoundError):
         if not _is_complete(train, arguments):
             os.replace(train, old)
@@ -115,8 +112,6 @@ def _swap(part: Path, train: Path, arguments: dict[str, Any]) -> None:
     except OSError:
         if not _is_complete(train, arguments):
             raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_sequence(train: Path, number: int, frames: int, image_size: tuple[int, int], seed: int) -> None:
@@ -130,8 +125,9 @@ def _write_sequence(train: Path, number: int, frames: int, image_size: tuple[int
         picture, rows = stage.render(frame)
         people += rows
         image = folders[0] / "img1" / f"{frame:06d}.jpg"
-        if not cv2.imwrite(str(image), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92]):
-            raise OSError(f"{image}: could not be written")
+        # OpenCV would not tell why it could not write a file.
+        _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+        image.write_bytes(encoded.tobytes())
         for folder in folders[1:]:
             try:
                 os.link(image, folder / "img1" / image.name)
