@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
 from ..data import mot
-from ..data.files import atomic
+from ..data.files import atomic, visible
 from ..distance import appearance_distance, box_distance
 from ..identities import FrameIds, MatchState
 from ..loss import LossTerms, deepmot_loss
@@ -207,7 +207,7 @@ class DeepMOTTraining(Training):
 
 
 def collected(folder: str | Path) -> list[NDArray[np.float32]]:
-    """Read the distance matrices that trainings have left anywhere below a folder.
+    """Read the distance matrices that trainings have left anywhere below a folder, without hidden files.
 
     Returns:
         The matrices (N, M) in the order of their paths, without those of 0 rows or columns.
@@ -216,13 +216,14 @@ def collected(folder: str | Path) -> list[NDArray[np.float32]]:
         ValueError: a file is damaged; the message names it.
     """
     found = []
-    for file in sorted(Path(folder).rglob("matrices/*.npy")):
-        try:
-            matrix = np.load(file)
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"{file}: damaged, delete it ({error})") from None
-        if matrix.size:
-            found.append(matrix)
+    for matrices in sorted(Path(folder).rglob("matrices")):
+        for file in visible(matrices, "*.npy"):
+            try:
+                matrix = np.load(file)
+            except Exception as error:  # a damaged header raises nearly anything
+                raise ValueError(f"{file}: damaged, delete it ({error})") from None
+            if matrix.size:
+                found.append(matrix)
     return found
 
 
