@@ -18,7 +18,7 @@ from pathlib import Path
 import trackeval
 
 from benchmarks import Ratio
-from deepmot_lib.evaluation.metrics import evaluate
+from deepmot_lib.evaluation import evaluate
 from deepmot_lib.experiments import settings as profiles
 
 TARGET = 1.0

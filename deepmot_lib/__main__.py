@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,9 @@ def main(argv: list[str] | None = None) -> int:
     """Runs a command line (default: the process's). Returns 0, or 1 after an error, printed in one line."""
     arguments = _parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        with warnings.catch_warnings():
+            _print_own_warnings()
+            arguments.run(arguments)
     except (ValueError, OSError) as error:
         print(f"deepmot: {error}", file=sys.stderr)
         return 1
@@ -24,6 +27,20 @@ def main(argv: list[str] | None = None) -> int:
         print("deepmot: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _print_own_warnings() -> None:
+    """Print each warning of the library once, as one line like an error; others stay as they are."""
+    usual, printed = warnings.showwarning, set()
+
+    def show(message, category, *rest, **more) -> None:
+        if not category.__module__.startswith("deepmot_lib"):
+            usual(message, category, *rest, **more)
+        elif str(message) not in printed:
+            printed.add(str(message))
+            print(f"deepmot: {message}", file=sys.stderr)
+
+    warnings.showwarning = show
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,7 +74,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace],
         required=True,
         nargs="+",
         metavar="DIR",
-        help="folder of SEQUENCE.txt files, one folder a tracker",
+        help="folder or .zip of SEQUENCE.txt files, one per tracker",
     )
     parser.add_argument(
         "--protocol",
@@ -65,20 +82,46 @@ def _evaluate(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace],
         help="motchallenge (default; the official preprocessing and counting) or plain (no preprocessing, "
         "counted as the paper's own code did: for MOT15 and own data); never compare numbers of the two",
     )
+    parser.add_argument(
+        "--benchmark",
+        help="MOT15, MOT16, MOT17 or MOT20, whose distractors differ (default: by each sequence's name, "
+        "else MOT17)",
+    )
+    parser.add_argument(
+        "--classes",
+        type=int,
+        nargs="+",
+        metavar="CLASS",
+        help="evaluate the ground truth of these classes (default: pedestrians, 1; plain: all)",
+    )
     parser.add_argument("--sequences", nargs="+", metavar="NAME", help="evaluate these only (default: all)")
+    parser.add_argument(
+        "--part",
+        choices=["train", "val", "test"],
+        help="evaluate the first half (train), third quarter (val) or last quarter (test) of each sequence",
+    )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the table to this file")
 
     def run(arguments: argparse.Namespace) -> None:
         from . import evaluation
 
         folders = _by_name(arguments.results)
-        table = evaluation.compare(arguments.gt, folders, arguments.protocol, arguments.sequences)
+        table = evaluation.compare(
+            arguments.gt,
+            folders,
+            arguments.protocol,
+            arguments.sequences,
+            arguments.part,
+            arguments.benchmark,
+            arguments.classes,
+        )
         several = len(folders) > 1
-        print(f"protocol: {arguments.protocol} (ratios in %, MOTP: mean overlap, up is better)")
+        print(f"protocol: {arguments.protocol} ({_conditions(table, arguments.benchmark)})")
         for tracker in folders:
             print(f"\n{tracker}\n" if several else "", _percent(table.loc[tracker]), sep="")
-        overall = table.xs(evaluation.OVERALL, level="sequence").sort_values("MOTA", ascending=False)
         if several:
+            overall = table.query("sequence == @evaluation.OVERALL").droplevel("sequence")
+            overall = overall.sort_values("MOTA", ascending=False)
             print(f"\n{evaluation.OVERALL}, best MOTA first\n{_percent(overall[_COMPARED])}")
         for tracker, name in table.query("FP + Rcll == 0").index:
             if name != evaluation.OVERALL:
@@ -102,9 +145,26 @@ def _by_name(folders: list[Path]) -> dict[str, Path]:
     return dict(zip(names, folders, strict=True))
 
 
+def _conditions(table, asked: str | None) -> str:
+    """Under what a table's numbers were counted, and how to read them."""
+    from .evaluation.protocol import benchmark_of
+
+    told = []
+    if table.attrs["protocol"] == "motchallenge":
+        taken: dict[str, str] = {}  # benchmark -> why
+        for name, benchmark in table.attrs["benchmark"].items():
+            taken[benchmark] = "as asked" if asked else "by name" if benchmark_of(name) else "by default"
+        told += [f"benchmark {benchmark} {why}" for benchmark, why in sorted(taken.items())]
+    if table.attrs["classes"]:
+        told.append(f"classes {', '.join(map(str, table.attrs['classes']))}")
+    if table.attrs["part"]:
+        told.append(f"part {table.attrs['part']}")
+    return "; ".join([*told, "ratios in %, MOTP: mean overlap, up is better"])
+
+
 def _percent(table) -> str:
     """A table of ``evaluation`` to print: ratios in percent, counts as they are."""
-    from .evaluation.metrics import COUNTS
+    from .evaluation import COUNTS
 
     shown = table.astype(object)
     for name in table.columns.difference(COUNTS):

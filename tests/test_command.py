@@ -9,7 +9,7 @@ import pytest
 
 from deepmot_lib.__main__ import main
 from deepmot_lib.data import mot, pairs
-from deepmot_lib.evaluation.metrics import COUNTS, evaluate
+from deepmot_lib.evaluation import COUNTS, evaluate
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from deepmot_lib.data import mot
-from deepmot_lib.evaluation.metrics import PROTOCOLS, evaluate_sequence
+from deepmot_lib.evaluation import PROTOCOLS, evaluate_sequence
 from deepmot_lib.experiments import peers
 from deepmot_lib.trackers.tracking import COLUMNS
 

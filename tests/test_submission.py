@@ -187,6 +187,26 @@ def test_a_bad_row(tree, line, message):
     assert refused(tree) == [f"{file}:3: {line!r}: {message}"]
 
 
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("5,9007199254740993,0,0,5,5,1,-1,-1,-1", "frame, id or class is too large: 2**53 or more"),
+        ("5,1,1e155,0,5,5,1,-1,-1,-1", "a coordinate is larger than 1e+15 px"),
+        ("5," * 1_000_000, f"the line has more than 4096 characters: {'5,' * 28 + '5'!r:.58}...'"),
+    ],
+)
+def test_what_could_not_be_read_is_refused_in_time(tree, line, message):
+    file = tree / "results" / "MOT17-01-FRCNN.txt"
+    file.write_text(f"1,7,0,0,5,5,1,-1,-1,-1\n\n{line}\n")
+    assert refused(tree) == [f"{file}:3: {message}"]
+
+
+def test_hidden_files_are_none_of_the_results(tree):
+    (tree / "results" / "._MOT17-01-DPM.txt").write_bytes(b"\0\5\x16\7")
+    with zipfile.ZipFile(written(tree)) as archive:
+        assert len(archive.namelist()) == 21
+
+
 def test_everything_at_once(tree):
     """Each problem with its file and line, in the order of the files; bad lines of one kind together."""
     results = tree / "results"

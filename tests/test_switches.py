@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepmot_lib.data import mot
-from deepmot_lib.evaluation.metrics import evaluate_sequence
+from deepmot_lib.evaluation import evaluate_sequence
 from deepmot_lib.evaluation.switches import COLUMNS, identity_switches
 
 EXAMPLES = Path(motmetrics.__file__).parent / "data"

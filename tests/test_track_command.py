@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from deepmot_lib import matchers, trackers
 from deepmot_lib.__main__ import main
 from deepmot_lib.data import mot, synthetic
-from deepmot_lib.evaluation.metrics import evaluate
+from deepmot_lib.evaluation import evaluate
 from deepmot_lib.experiments import default_weights as best
 
 SMALL = {

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from deepmot_lib.data import mot
-from deepmot_lib.evaluation.metrics import evaluate_sequence
+from deepmot_lib.evaluation import evaluate_sequence
 from deepmot_lib.trackers import tracking
 from deepmot_lib.trackers.management import MOT_BY_SOT, TRACKTOR, Rules
 from deepmot_lib.trackers.tracker import Propagation, Tracker

@@ -223,13 +223,13 @@ def _doubtful_readings(values: NDArray[np.float64]) -> list[str]:
     if values.shape[1] == 10 and _holds_classes(values):
         if (values[:, 7:9] != 1).any():  # else both readings are the same
             found.append(
-                "columns 8 and 9 are read as class and visibility: "
-                "were they MOT15's world coordinates, evaluate as benchmark MOT15"
+                "columns 8 and 9 are read as class and visibility; if they are MOT15's world coordinates, "
+                "--benchmark MOT15 looks at no class"
             )
     elif values.shape[1] == 10 and values[:, 7:].any() and _integers(values[:, 7]):
         found.append(
-            "columns 8 to 10 are read as world coordinates, as column 9 is no visibility in [0, 1]: "
-            "were column 8 a class, leave out what follows it"
+            "columns 8 to 10 are read as world coordinates, as column 9 is no visibility in [0, 1]; if "
+            "column 8 is a class, leave out the columns after it"
         )
     if (values[:, 1] == 0).any():
         found.append("the ids are read as numbered from 0: in MOTChallenge's own files they count from 1")

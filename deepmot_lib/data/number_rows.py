@@ -7,6 +7,7 @@ memory at once, and no line is longer than ``LONGEST``: a file that is one endle
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import re
 import zipfile
@@ -80,13 +81,28 @@ def line_of(path: AnyPath, row: int) -> int:
         path: a file that ``parse`` has read.
         row: index of one of its rows.
     """
+    found = next(itertools.islice(numbered_lines(path), row, None), None)
+    if found is None:
+        raise MotFormatError(path, None, "the file changed while it was read")
+    return found[0]
+
+
+def numbered_lines(path: AnyPath) -> Iterator[tuple[int, str]]:
+    """Go through the lines that are not blank.
+
+    Args:
+        path: the file.
+
+    Yields:
+        The number of the line (from 1) and its text.
+
+    Raises:
+        MotFormatError: a line has more than ``LONGEST`` characters.
+    """
     for first, text in _blocks(path):
         for line, content in enumerate(text.split("\n"), start=first):
             if content.strip():
-                row -= 1
-                if row < 0:
-                    return line
-    raise MotFormatError(path, None, "the file changed while it was read")
+                yield line, content
 
 
 def quoted(text: str) -> str:

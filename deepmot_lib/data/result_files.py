@@ -1,101 +1,194 @@
-"""A folder of results and the ground truth that it belongs to: paired, read, checked before any counting."""
+"""Result files of trackers and the ground truth that they belong to: paired by name, read and checked."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import warnings
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from .mot import PEDESTRIAN, MotFormatError, Sequence, read_boxes, sequence_folders
+from .box_files import PEDESTRIAN, MotFormatWarning, read_boxes, refuse
+from .number_rows import AnyPath, MotFormatError
+from .sequence_folders import sequence_folders
+from .sequences import Sequence, split
 
 _SWAPPED = "are ground truth and results swapped?"
+_LARGEST_MEMBER = 1 << 29  # bytes that a file in an archive may unpack to
+_DEPTH = 4  # TrackEval's MOT17-train/TRACKER/data lies three folders below its root
 
 
-def read(
-    gt_root: str | os.PathLike, results_dir: str | os.PathLike, sequences: Iterable[str] | None = None
-) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
-    """(ground truth, results) of each sequence by its name, as ``mot.read_boxes`` returns them; of those that
-    ``sequences`` names, by default of all that have ground truth.
+@dataclass(frozen=True)
+class Paired:
+    """Sequences with ground truth and the trackers' result files for them, read one sequence at a time.
 
-    Raises ValueError on sequences without a result file and result files without a sequence (naming all);
-    NotADirectoryError where a folder is missing; MotFormatError, with file and line, on broken files, frames
-    past the end of the sequence and results without track ids or of another class.
+    Attributes:
+        sequences: by name.
+        files: by the names of tracker and sequence.
+        part: the part of each sequence that is read; None: all of it.
+        classes: that results may have.
     """
-    boxes = {}
-    for sequence, file in _pair_up(Path(gt_root), Path(results_dir), sequences):
+
+    sequences: dict[str, Sequence]
+    files: dict[str, dict[str, AnyPath]]
+    part: str | None
+    classes: frozenset[int]
+
+    def read(self, name: str) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+        """Read the ground truth of a sequence and what each tracker found in it.
+
+        Args:
+            name: of the sequence.
+
+        Returns:
+            The ground truth as ``read_ground_truth``; the results as ``read_boxes`` by the tracker's name.
+
+        Raises:
+            MotFormatError: names file and line of broken rows, frames outside the sequence, results without
+                track ids or of another class.
+        """
+        sequence = self.sequences[name]
         gt = _within(sequence, sequence.gt(), _ground_truth(sequence))
-        boxes[sequence.name] = gt, _within(sequence, _results(file), file)
-    return boxes
+        results = {tracker: self._results(sequence, files[name]) for tracker, files in self.files.items()}
+        if self.part is not None:
+            frames = np.array(split(sequence)[self.part])
+            gt = gt[gt["frame"].isin(frames)]
+            results = {tracker: boxes[boxes["frame"].isin(frames)] for tracker, boxes in results.items()}
+        return gt, results
+
+    def _results(self, sequence: Sequence, file: AnyPath) -> pd.DataFrame:
+        boxes = read_boxes(file)
+        refuse(file, boxes["id"] < 0, "a result needs a track id, and a negative one is none")
+        other = (boxes["cls"] > PEDESTRIAN) & ~boxes["cls"].isin(self.classes)
+        refuse(file, other, "a result of another class than those evaluated: is this a gt file?")
+        return _within(sequence, boxes, file)
 
 
-def _pair_up(gt_root: Path, results_dir: Path, wanted: Iterable[str] | None) -> list[tuple[Sequence, Path]]:
-    """Each sequence to evaluate and its result file."""
-    if not results_dir.is_dir():
-        raise NotADirectoryError(f"{results_dir}: no such folder of results")
+def pair(
+    gt_root: str | os.PathLike,
+    results_dirs: Mapping[str, str | os.PathLike],
+    sequences: Iterable[str] | None = None,
+    part: str | None = None,
+    classes: Iterable[int] = (),
+) -> Paired:
+    """Find the ground truth of sequences and the trackers' result files for them; nothing is read yet.
+
+    Args:
+        gt_root: folder of MOTChallenge sequences.
+        results_dirs: for each tracker's name a folder or ``.zip`` of files ``SEQUENCE.txt``.
+        sequences: the names of those to take (default: all that have ground truth).
+        part: take the frames of this part (``train``, ``val``, ``test``) of each sequence alone.
+        classes: that results may have, beside pedestrians.
+
+    Returns:
+        The files, and how to read them.
+
+    Warns:
+        MotFormatWarning: names the files that no sequence is called after, which are passed over.
+
+    Raises:
+        ValueError: names sequences without a result file or without ground truth; an unknown part.
+        NotADirectoryError: a folder is missing.
+        MotFormatError: the ground truth holds no sequence, or an archive is damaged.
+    """
+    selected = None if sequences is None else set(sequences)
+    if part is not None and part not in (parts := split(4)):
+        raise ValueError(f"unknown part {part!r}: choose one of {', '.join(parts)}")
+    files = {tracker: _result_files(Path(folder)) for tracker, folder in results_dirs.items()}
+    found = _with_ground_truth(Path(gt_root), selected)
+    for tracker, listed in files.items():
+        _check_names(Path(gt_root), Path(results_dirs[tracker]), listed, set(found), selected)
+    chosen = {name: found[name] for name in found if selected is None or name in selected}
+    return Paired(chosen, files, part, frozenset(classes))
+
+
+def _result_files(results: Path) -> dict[str, AnyPath]:
+    """Every ``.txt`` file of a folder or archive by its name without the ending."""
+    if results.is_dir():
+        return {file.stem: file for file in sorted(results.glob("*.txt"))}
+    if not results.exists():
+        raise NotADirectoryError(f"{results}: no such folder of results")
     try:
-        sequences = map(Sequence, sequence_folders(gt_root))  # not opened: neither rate nor size matter
-        found = [sequence for sequence in sequences if _ground_truth(sequence).is_file()]
+        archive = zipfile.ZipFile(results)  # stays open while its members are read
+    except (OSError, zipfile.BadZipFile) as error:
+        raise NotADirectoryError(f"{results}: neither a folder nor a .zip of result files") from error
+    files: dict[str, AnyPath] = {}
+    for entry in archive.infolist():
+        file = entry.filename.rpartition("/")[2]
+        if not file.endswith(".txt"):
+            continue
+        if entry.file_size > _LARGEST_MEMBER:
+            raise MotFormatError(results, None, f"{entry.filename} would unpack to {entry.file_size:,} bytes")
+        if file.removesuffix(".txt") in files:
+            raise ValueError(f"{results}: holds more than one {file}")
+        files[file.removesuffix(".txt")] = zipfile.Path(archive, entry.filename)
+    return files
+
+
+def _with_ground_truth(gt_root: Path, selected: set[str] | None) -> dict[str, Sequence]:
+    """The sequences with ground truth by name, not opened: only what is evaluated must be sound."""
+    try:
+        sequences = [Sequence(folder) for folder in sequence_folders(gt_root)]
     except MotFormatError as error:
         if not any(gt_root.glob("*.txt")):
             raise
         raise MotFormatError(gt_root, None, f"{error.message}; {_SWAPPED}") from error
-    known = {sequence.name: sequence for sequence in found}
-    if not known:
+    names = [sequence.name for sequence in sequences if _ground_truth(sequence).is_file()]
+    if not names:
         raise ValueError(f"{gt_root}: no sequence here has a gt/gt.txt to evaluate against")
-    if len(known) < len(found):
-        names = [sequence.name for sequence in found]
-        twice = {name for name in names if names.count(name) > 1}
+    if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"{gt_root}: more than one sequence is called {_listed(twice)}")
-    files = {file.stem: file for file in results_dir.glob("*.txt")}
-    selected = set(known if wanted is None else wanted)
-    if unknown := selected - set(known):
+    if unknown := (selected or set()) - set(names):
         raise ValueError(f"{gt_root}: no ground truth for {_listed(unknown)}")
-    wrong = []
-    if missing := selected - set(files):
-        wrong.append(f"no result file for {_listed(missing)} (expected SEQUENCE.txt)")
-    if extra := set(files) - set(known):
-        wrong.append(f"result files without ground truth under {gt_root}: {_listed(extra)}")
-    if not files:
-        wrong.append(f"it holds no .txt file at all; {_SWAPPED}")
-    elif not set(files) & set(known):
-        wrong.append("nothing in common: are these the results of another benchmark?")
-    if wrong:
-        raise ValueError(f"{results_dir}: {'; '.join(wrong)}")
-    return [(sequence, files[sequence.name]) for sequence in found if sequence.name in selected]
+    return {sequence.name: sequence for sequence in sequences if sequence.name in names}
+
+
+def _check_names(
+    gt_root: Path, results: Path, files: dict[str, AnyPath], known: set[str], selected: set[str] | None
+) -> None:
+    """Refuse missing result files; pass over those that no sequence is called after, and say so."""
+    missing, others = (known if selected is None else selected) - set(files), set(files) - known
+    if missing:
+        wrong = [f"no result file for {_listed(missing)} (expected SEQUENCE.txt)"]
+        if others:
+            wrong.append(f"result files without ground truth under {gt_root}: {_listed(others)}")
+        if below := _folders_below(results, missing):
+            wrong.append(f"some lie in {_listed(below)}: name that folder")
+        elif not files:
+            wrong.append(f"it holds no .txt file at all; {_SWAPPED}")
+        elif not set(files) & known:
+            wrong.append("nothing in common: are these the results of another benchmark?")
+        raise ValueError(f"{results}: {'; '.join(wrong)}")
+    if others:
+        names = _listed(f"{name}.txt" for name in others)
+        message = f"{results}: passed over, as no sequence under {gt_root} is called so: {names}"
+        warnings.warn(message, MotFormatWarning, stacklevel=4)
+
+
+def _folders_below(results: Path, names: set[str]) -> set[str]:
+    """The folders below that hold result files of these sequences."""
+    depth = range(1, _DEPTH) if results.is_dir() else ()
+    files = (file for level in depth for file in results.glob("*/" * level + "*.txt"))
+    return {str(file.parent) for file in files if file.stem in names}
 
 
 def _ground_truth(sequence: Sequence) -> Path:
     return sequence.path / "gt" / "gt.txt"
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
+def _listed(names: Iterable[str], shown: int = 10) -> str:
+    ordered = sorted(names)
+    return ", ".join(ordered[:shown]) + (f" and {len(ordered) - shown} more" if ordered[shown:] else "")
 
 
-def _results(file: Path) -> pd.DataFrame:
-    boxes = read_boxes(file)
-    _refuse(file, boxes["id"] == -1, "a result needs a track id, and -1 is none")
-    _refuse(file, boxes["cls"] > PEDESTRIAN, "a result of another class than pedestrian: is this a gt file?")
-    return boxes
-
-
-def _within(sequence: Sequence, boxes: pd.DataFrame, file: Path) -> pd.DataFrame:
+def _within(sequence: Sequence, boxes: pd.DataFrame, file: AnyPath) -> pd.DataFrame:
     allowed = sequence.allows(boxes["frame"])
     if not allowed.all():
         frames = sequence.allowed_frames
         message = f"{sequence.name} has only {len(frames)} frames, {frames[0]} to {frames[-1]}"
-        _refuse(file, ~allowed, message)
+        refuse(file, ~allowed, message)
     return boxes
-
-
-def _refuse(file: Path, rows: pd.Series, message: str) -> None:
-    if rows.any():
-        raise MotFormatError(file, _line(file, int(rows.argmax())), message)
-
-
-def _line(file: Path, row: int) -> int:
-    """The line (1-based) of a row: blank lines are none."""
-    lines = file.read_text(encoding="utf-8-sig", errors="replace").split("\n")
-    return [number for number, text in enumerate(lines, start=1) if text.strip()][row]

@@ -3,20 +3,16 @@
 from .metrics import (
     COLUMNS,
     COUNTS,
-    DISTRACTORS,
-    MIN_OVERLAP,
     OVERALL,
-    PROTOCOLS,
     Counts,
     compare,
     count,
     evaluate,
     evaluate_sequence,
-    frames,
-    prepare,
     summarize,
     write_csv,
 )
+from .protocol import DISTRACTORS, MIN_OVERLAP, PROTOCOLS, EvaluationWarning
 
 __all__ = [
     "COLUMNS",
@@ -26,12 +22,11 @@ __all__ = [
     "OVERALL",
     "PROTOCOLS",
     "Counts",
+    "EvaluationWarning",
     "compare",
     "count",
     "evaluate",
     "evaluate_sequence",
-    "frames",
-    "prepare",
     "summarize",
     "write_csv",
 ]

@@ -1,11 +1,8 @@
 """CLEAR-MOT, identity and HOTA measures of result files, under a named protocol (see docs/evaluation.md).
 
-``motchallenge``
-    The official protocol of MOTChallenge: results that overlap a distractor are dropped, ground truth that is
-    not to be evaluated is removed; all measures by TrackEval, which agrees with the official kit to the unit.
-``plain``
-    No preprocessing, except that ground truth with flag 0 is removed, as MOT15 does; CLEAR and identity by
-    py-motmetrics, as the paper's own code did, HOTA by TrackEval. For MOT15 and own data.
+``protocol`` says which boxes count. The measures of ``motchallenge`` are TrackEval's, which agrees with the
+official kit to the unit; CLEAR and identity of ``plain`` are py-motmetrics', as in the paper's own code, and
+HOTA is TrackEval's.
 
 The two count switches, fragments and mostly tracked objects by slightly different rules: never put numbers of
 both in one table. A table carries its protocol in ``attrs["protocol"]``, and in a column once it is a file.
@@ -17,29 +14,32 @@ Sources: Bernardin and Stiefelhagen, 2008 (CLEAR-MOT); Li et al., 2009 (MT, PT, 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import motmetrics
 import numpy as np
 import pandas as pd
-from scipy.optimize import linear_sum_assignment
-from trackeval.datasets import MotChallenge2DBox
 from trackeval.metrics import CLEAR, HOTA, Identity
 
 from ..data import result_files
+from ..data.box_files import MotFormatWarning
 from ..data.files import atomic
-from ..data.mot import PEDESTRIAN
+from .protocol import (
+    DEFAULT_BENCHMARK,
+    MIN_OVERLAP,
+    EvaluationWarning,
+    Rules,
+    benchmark_of,
+    frames,
+    prepare,
+)
 
-PROTOCOLS = ("motchallenge", "plain")
 COUNTS = ["GT", "MT", "PT", "ML", "FP", "FN", "IDs", "FM"]
 COLUMNS = ["IDF1", "IDP", "IDR", "Rcll", "Prcn", *COUNTS, "MOTA", "MOTP", "HOTA", "DetA", "AssA"]
 OVERALL = "OVERALL"
-DISTRACTORS = (2, 7, 8, 12)  # person on vehicle, static person, distractor, reflection
-MIN_OVERLAP = 0.5 - np.finfo(float).eps  # of a match, with TrackEval's tolerance
-
-_BOX = ["x1", "y1", "x2", "y2"]
-_NEEDED = ["frame", "id", *_BOX]
 _CLEAR = CLEAR({"THRESHOLD": 0.5, "PRINT_CONFIG": False})
 _IDENTITY = Identity({"THRESHOLD": 0.5, "PRINT_CONFIG": False})
 _HOTA = HOTA()
@@ -60,22 +60,42 @@ def evaluate(
     results_dir: str | os.PathLike,
     protocol: str = "motchallenge",
     sequences: Iterable[str] | None = None,
+    part: str | None = None,
+    benchmark: str | None = None,
+    classes: Iterable[int] | None = None,
 ) -> pd.DataFrame:
-    """Evaluates the result files ``results_dir/SEQUENCE.txt`` against the ground truth under ``gt_root``.
+    """Evaluate a tracker's result files ``SEQUENCE.txt``.
 
-    Returns a row a sequence and a last row ``OVERALL``, which pools all counts (no mean of ratios).
-    The columns are ``COLUMNS``: GT to FM are int64 (GT: the number of ground-truth tracks), the others ratios
-    in [0, 1] (MOTA may be negative); MOTP is the mean overlap of the matches (up is better). ``sequences``
-    names those to evaluate, by default all that have ground truth.
+    All is read and checked before anything is counted.
 
-    All is read and checked before anything is counted. Raises ValueError on an unknown protocol, on sequences
-    without a result file and result files without a sequence (naming them); NotADirectoryError where a folder
-    is missing; MotFormatError, with file and line, on broken files, frames past the end of the sequence and
-    results without track ids.
+    Args:
+        gt_root: folder of MOTChallenge sequences with ground truth.
+        results_dir: folder or ``.zip`` of result files.
+        protocol: one of ``PROTOCOLS``.
+        sequences: the names of those to evaluate (default: all that have ground truth).
+        part: evaluate the frames of this part (``train``, ``val``, ``test``) of each sequence alone.
+        benchmark: one of ``DISTRACTORS`` (default: by each sequence's name, else MOT17).
+        classes: those to evaluate (default: the protocol's).
+
+    Returns:
+        One row per sequence and a last row ``OVERALL``, which pools all counts (no mean of ratios), with the
+        columns ``COLUMNS``: GT to FM are int64 (GT: the number of ground-truth tracks), the others ratios in
+        [0, 1] (MOTA may be negative); MOTP is the mean overlap of the matches (up is better). Its ``attrs``
+        tell ``protocol``, ``part``, ``classes`` and the ``benchmark`` of each sequence.
+
+    Warns:
+        EvaluationWarning: no ground truth of a sequence is evaluated.
+        MotFormatWarning: a ground truth can be read in two ways; files that no sequence is named after.
+
+    Raises:
+        ValueError: unknown protocol, part or benchmark; sequences without a result file; none of the ground
+            truth of any sequence is evaluated.
+        NotADirectoryError: a folder is missing.
+        MotFormatError: names file and line of broken rows, frames outside the sequence, results or ground
+            truth without track ids.
     """
-    _check_protocol(protocol)
-    boxes = result_files.read(gt_root, results_dir, sequences)
-    return summarize({name: count(*pair, protocol) for name, pair in boxes.items()})
+    table = compare(gt_root, {"": results_dir}, protocol, sequences, part, benchmark, classes)
+    return table.droplevel("tracker")
 
 
 def compare(
@@ -83,73 +103,90 @@ def compare(
     results_dirs: Mapping[str, str | os.PathLike],
     protocol: str = "motchallenge",
     sequences: Iterable[str] | None = None,
+    part: str | None = None,
+    benchmark: str | None = None,
+    classes: Iterable[int] | None = None,
 ) -> pd.DataFrame:
-    """The tables of ``evaluate`` for several trackers, by name, in one with the index (tracker, sequence).
+    """Evaluate several trackers: the tables of ``evaluate`` in one.
 
-    The results of all are read and checked before anything is counted. Raises as ``evaluate``.
+    The results of all are read and checked before anything is counted.
+
+    Args:
+        gt_root, protocol, sequences, part, benchmark, classes: as for ``evaluate``.
+        results_dirs: a folder or ``.zip`` for each tracker's name.
+
+    Returns:
+        The rows of ``evaluate`` under the index (tracker, sequence).
+
+    Warns, Raises: as ``evaluate``.
     """
-    _check_protocol(protocol)
-    sequences = None if sequences is None else list(sequences)
-    read = {name: result_files.read(gt_root, folder, sequences) for name, folder in results_dirs.items()}
-    tables = {}
-    for tracker, boxes in read.items():
-        tables[tracker] = summarize({name: count(*pair, protocol) for name, pair in boxes.items()})
+    classes = None if classes is None else tuple(classes)
+    Rules.of(protocol, benchmark or DEFAULT_BENCHMARK, classes)  # what is unknown is refused at once
+    files = result_files.pair(gt_root, results_dirs, sequences, part, classes or ())
+    benchmarks = {name: benchmark or benchmark_of(name) or DEFAULT_BENCHMARK for name in files.sequences}
+    rules = {name: Rules.of(protocol, benchmarks[name], classes) for name in files.sequences}
+    _warn_where_nothing_counts({name: rules[name].why_nothing(files.read(name)[0]) for name in rules})
+    counts: dict[str, dict[str, Counts]] = {tracker: {} for tracker in results_dirs}
+    for name in rules:
+        with warnings.catch_warnings(action="ignore", category=MotFormatWarning):  # told at the first reading
+            gt, found = files.read(name)  # once more: memory does not grow with the number of files
+        for tracker, boxes in found.items():
+            counts[tracker][name] = _count(gt, boxes, rules[name])
+    tables = {tracker: summarize(counted) for tracker, counted in counts.items()}
     table = pd.concat(tables, names=["tracker"])
-    table.attrs["protocol"] = protocol
+    table.attrs = {"protocol": protocol, "part": part, "classes": classes, "benchmark": benchmarks}
     return table
 
 
 def evaluate_sequence(
-    gt: pd.DataFrame, results: pd.DataFrame, protocol: str = "motchallenge"
+    gt: pd.DataFrame,
+    results: pd.DataFrame,
+    protocol: str = "motchallenge",
+    benchmark: str = DEFAULT_BENCHMARK,
+    classes: Iterable[int] | None = None,
 ) -> dict[str, float]:
-    """The measures (``COLUMNS``) of one sequence in memory; both tables as ``mot.read_boxes`` returns them.
+    """Evaluate one sequence in memory.
 
-    ``gt`` needs the columns frame, id, x1, y1, x2, y2 and may have conf (0: not to be evaluated) and cls;
-    ``results`` the first six. For a part of a sequence, pass the rows of its frames. Raises as ``count``.
+    Args:
+        gt: the columns frame, id, x1, y1, x2, y2 [px] and, if any, conf (0: not to be evaluated) and cls, as
+            ``mot.read_ground_truth`` returns them. For a part of a sequence, the rows of its frames.
+        results: the columns frame, id, x1, y1, x2, y2, as ``mot.read_boxes`` returns them.
+        protocol, benchmark, classes: as for ``evaluate``.
+
+    Returns:
+        ``COLUMNS`` and their values.
+
+    Warns, Raises: as ``count``.
     """
-    return _row(count(gt, results, protocol))
+    return _row(count(gt, results, protocol, benchmark, classes))
 
 
-def count(gt: pd.DataFrame, results: pd.DataFrame, protocol: str = "motchallenge") -> Counts:
-    """The counts of one sequence in memory (arguments of ``evaluate_sequence``), for ``summarize`` to pool.
+def count(
+    gt: pd.DataFrame,
+    results: pd.DataFrame,
+    protocol: str = "motchallenge",
+    benchmark: str = DEFAULT_BENCHMARK,
+    classes: Iterable[int] | None = None,
+) -> Counts:
+    """Count what happens in one sequence, for ``summarize`` to pool.
 
     Without results every object is missed, without ground truth every result is a false positive. The order
-    of the rows does not matter. Raises ValueError on an unknown protocol, a missing column, a coordinate that
-    is not finite, and an id that comes twice in a frame.
+    of the rows does not matter.
+
+    Args:
+        gt, results, protocol, benchmark, classes: as for ``evaluate_sequence``.
+
+    Warns:
+        EvaluationWarning: there is ground truth, but none of it is evaluated.
+
+    Raises:
+        ValueError: an unknown protocol or benchmark, a missing column, a coordinate that is not finite or too
+            large, an id that comes twice in a frame.
     """
-    gt, results = prepare(gt, results, protocol)
-    data = _trackeval_data(gt, results)
-    hota = _HOTA.eval_sequence(data)
-    if protocol == "plain" and len(gt) and len(results):
-        return Counts(protocol, *_motmetrics_counts(data), hota)
-    return Counts(protocol, _CLEAR.eval_sequence(data), _IDENTITY.eval_sequence(data), hota)
-
-
-def prepare(gt: pd.DataFrame, results: pd.DataFrame, protocol: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The ground truth and the results that count under a protocol, sorted by frame and id.
-
-    Arguments and errors are those of ``count``.
-    """
-    _check_protocol(protocol)
-    gt, results = _checked(gt, "ground truth"), _checked(results, "results")
-    if protocol == "motchallenge":
-        return _drop_distractors(gt, results)
-    return (gt[gt["conf"] != 0] if "conf" in gt else gt), results
-
-
-def frames(gt: pd.DataFrame, results: pd.DataFrame) -> Iterator[tuple[slice, slice, np.ndarray]]:
-    """Each frame with any box: its rows in the two sorted tables, and their overlaps (objects, results)."""
-    columns = [table["frame"].to_numpy() for table in (gt, results)]
-    numbers = np.union1d(*columns)
-    starts, ends = (
-        [np.searchsorted(column, numbers, side) for column in columns] for side in ("left", "right")
-    )
-    gt_boxes, result_boxes = (table[_BOX].to_numpy(float) for table in (gt, results))
-    for a, b, c, d in zip(starts[0], ends[0], starts[1], ends[1], strict=True):
-        overlap = MotChallenge2DBox._calculate_box_ious(
-            gt_boxes[a:b], result_boxes[c:d], box_format="x0y0x1y1"
-        )
-        yield slice(a, b), slice(c, d), overlap
+    rules = Rules.of(protocol, benchmark, classes)
+    if len(gt) and (reason := rules.why_nothing(gt)):
+        warnings.warn(reason, EvaluationWarning, stacklevel=2)
+    return _count(gt, results, rules)
 
 
 def summarize(counts: Mapping[str, Counts]) -> pd.DataFrame:
@@ -171,50 +208,39 @@ def summarize(counts: Mapping[str, Counts]) -> pd.DataFrame:
 
 
 def write_csv(path: str | os.PathLike, table: pd.DataFrame) -> None:
-    """Writes a table of ``evaluate`` or ``compare``, its protocol in a column: no number goes without it."""
+    """Write a table of ``evaluate`` or ``compare`` as CSV: no number goes without its protocol.
+
+    Args:
+        path: the file.
+        table: before its columns goes ``protocol`` and, where the table is of one, ``part``.
+    """
     table = table.copy()
+    if table.attrs.get("part"):
+        table.insert(0, "part", table.attrs["part"])
     table.insert(0, "protocol", table.attrs["protocol"])
-    with atomic(path) as part:
+    with atomic(Path(path)) as part:
         table.to_csv(part, float_format="%.6f", lineterminator="\n")
 
 
 # --- one sequence -------------------------------------------------------------------------------------------
 
 
-def _check_protocol(protocol: str) -> None:
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"unknown protocol {protocol!r}: choose one of {', '.join(PROTOCOLS)}")
+def _warn_where_nothing_counts(reasons: dict[str, str]) -> None:
+    """``reasons``: why nothing of a sequence is evaluated, by its name; empty where something is."""
+    nothing = [f"{name}: {reason}" for name, reason in reasons.items() if reason]
+    if len(nothing) == len(reasons):
+        raise ValueError("; ".join(nothing[:3]) + (f" (and {len(nothing) - 3} more)" if nothing[3:] else ""))
+    for line in nothing:
+        warnings.warn(line, EvaluationWarning, stacklevel=4)
 
 
-def _checked(boxes: pd.DataFrame, what: str) -> pd.DataFrame:
-    """The boxes sorted by frame and id: the measures must not depend on the order of the rows."""
-    if missing := [name for name in _NEEDED if name not in boxes]:
-        raise ValueError(f"the {what} lack the columns {', '.join(missing)}")
-    if not np.isfinite(boxes[_NEEDED].to_numpy(float)).all():
-        raise ValueError(f"the {what} hold a number that is not finite")
-    boxes = boxes.sort_values(["frame", "id"])
-    twice = boxes.duplicated(["frame", "id"])
-    if twice.any():
-        frame, identity = boxes.loc[twice, ["frame", "id"]].iloc[0]
-        raise ValueError(f"the {what} hold id {identity} twice in frame {frame}")
-    return boxes
-
-
-def _drop_distractors(gt: pd.DataFrame, results: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The official preprocessing. In each frame results are assigned to the ground truth of every class and
-    flag (greatest overlap, at least 0.5); those assigned to a distractor go. Then goes all ground truth other
-    than pedestrians with flag 1."""
-    cls = gt["cls"].to_numpy() if "cls" in gt else np.full(len(gt), PEDESTRIAN)
-    flag = gt["conf"].to_numpy() if "conf" in gt else np.ones(len(gt))
-    distractor = np.isin(cls, DISTRACTORS)
-    drop = np.zeros(len(results), dtype=bool)
-    for objects, found, overlap in frames(gt, results):
-        if not overlap.size or not distractor[objects].any():
-            continue
-        overlap = np.where(overlap < MIN_OVERLAP, 0.0, overlap)
-        rows, columns = linear_sum_assignment(overlap, maximize=True)
-        drop[found.start + columns[(overlap[rows, columns] > 0) & distractor[objects][rows]]] = True
-    return gt[(flag != 0) & (cls == PEDESTRIAN)], results[~drop]
+def _count(gt: pd.DataFrame, results: pd.DataFrame, rules: Rules) -> Counts:
+    gt, results = prepare(gt, results, rules)
+    data = _trackeval_data(gt, results)
+    hota = _HOTA.eval_sequence(data)
+    if rules.protocol == "plain" and len(gt) and len(results):
+        return Counts(rules.protocol, *_motmetrics_counts(data), hota)
+    return Counts(rules.protocol, _CLEAR.eval_sequence(data), _IDENTITY.eval_sequence(data), hota)
 
 
 def _trackeval_data(gt: pd.DataFrame, results: pd.DataFrame) -> dict:
@@ -260,7 +286,7 @@ def _motmetrics_counts(data: dict) -> tuple[dict, dict]:
             distance = np.where(overlap < MIN_OVERLAP, np.nan, 1.0 - overlap)
             accumulator.update(gt_ids, ids, distance, frameid=number)
         counted = motmetrics.metrics.create().compute(accumulator, metrics=measures, return_dataframe=False)
-    clear = {name: int(counted[key]) for key, name in _CLEAR_NAMES.items()}
+    clear: dict[str, float] = {name: int(counted[key]) for key, name in _CLEAR_NAMES.items()}
     matched = clear["CLR_TP"]
     clear["MOTP_sum"] = matched * (1.0 - counted["motp"]) if matched else 0.0  # motmetrics' is a distance
     clear["CLR_Frames"] = data["num_timesteps"]

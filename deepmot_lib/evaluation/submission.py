@@ -19,6 +19,7 @@ import pandas as pd
 from .. import paper
 from ..data import mot
 from ..data.files import atomic
+from ..data.number_rows import numbered_lines
 
 _VIDEOS = {"test": (1, 3, 6, 7, 8, 12, 14), "train": (2, 4, 5, 9, 10, 11, 13)}
 _DETECTORS = {"MOT16": ("",), "MOT17": ("-DPM", "-FRCNN", "-SDP")}
@@ -94,7 +95,7 @@ def problems(sequences: Iterable[mot.Sequence], results_dir: str | os.PathLike) 
     if not results_dir.is_dir():
         raise NotADirectoryError(f"{results_dir}: no such folder of results")
     lengths = {f"{sequence.name}.txt": sequence.allowed_frames[-1] for sequence in sequences}
-    there = {file.name for file in results_dir.glob("*.txt")}
+    there = {file.name for file in results_dir.glob("[!.]*.txt")}  # hidden ones are none of the tracker's
     found = [f"{results_dir / name}: missing" for name in sorted(set(lengths) - there)]
     found += [f"{results_dir / name}: no sequence of this name" for name in sorted(there - set(lengths))]
     for name in sorted(there & set(lengths)):
@@ -151,8 +152,11 @@ def _incomplete(found: dict[str, list[mot.Sequence]], roots: dict[str, Path]) ->
 
 def _file_problems(file: Path, length: int) -> list[str]:
     """A line for each kind of bad row in a result file of a sequence with so many frames."""
-    lines = file.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
-    rows = {number: text.split(",") for number, text in enumerate(lines, start=1) if text.strip()}
+    try:
+        lines = dict(numbered_lines(file))
+    except mot.MotFormatError as error:
+        return [str(error)]
+    rows = {number: text.split(",") for number, text in lines.items()}
     bad = {"not ten columns": [number for number, fields in rows.items() if len(fields) != len(_FIELDS)]}
     ten = {number: fields for number, fields in rows.items() if len(fields) == len(_FIELDS)}
     table = pd.DataFrame.from_dict(ten, orient="index", columns=_FIELDS)
@@ -170,15 +174,20 @@ def _file_problems(file: Path, length: int) -> list[str]:
     }
     bad |= {message: table.index[rows_of] for message, rows_of in checks.items()}
     named = sorted((list(numbers), message) for message, numbers in bad.items() if len(numbers))
+    if not named:
+        try:
+            mot.read_boxes(file)  # as it will be written
+        except mot.MotFormatError as error:
+            return [str(error)]
     return [f"{file}:{_numbered(lines, numbers)}: {message}" for numbers, message in named]
 
 
-def _numbered(lines: list[str], numbers: list[int], shown: int = 5) -> str:
+def _numbered(lines: dict[int, str], numbers: list[int], shown: int = 5) -> str:
     """``3 (also 4, 5): '1,-1,...'``: a file can be wrong in every line."""
     first, *others = numbers
     also = ", ".join(map(str, others[: shown - 1])) + (" ..." if len(numbers) > shown else "")
     also = f" (also {also}; {len(numbers)} lines)" if others else ""
-    return f"{first}{also}: {lines[first - 1].strip()!r:.60}"
+    return f"{first}{also}: {lines[first].strip()!r:.60}"
 
 
 def _row_problems(row: pd.Series) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from .metrics import MIN_OVERLAP, frames, prepare
+from .protocol import MIN_OVERLAP, Rules, frames, prepare
 
 COLUMNS = ["frame", "object", "before", "after"]
 
@@ -21,7 +21,7 @@ def identity_switches(gt: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
     CLEAR-MOT's as TrackEval applies it: matches of the frame before go on while they overlap by half, and all
     others are chosen for the greatest overlap.
     """
-    gt, results = prepare(gt, results, "motchallenge")
+    gt, results = prepare(gt, results, Rules.of())
     numbers, objects, ids = gt["frame"].to_numpy(), gt["id"].to_numpy(), results["id"].to_numpy()
     rows: list[tuple[int, int, int, int]] = []
     last: dict[int, int] = {}  # each object's last match
