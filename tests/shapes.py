@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import signature
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from beartype import BeartypeConf, beartype
 
@@ -19,6 +19,7 @@ CHECKED = [
         "distance",
         "identities",
         "loss",
+        "matchers",
         "numerics",
         "trackers.crops",
         "trackers.goturn",
@@ -38,4 +39,6 @@ def check(function: Function) -> Function:
     """
     if signature(function).return_annotation is Any:
         return function
+    hints = function.__annotations__
+    hints |= {name: Any for name, hint in hints.items() if hint is Self}  # beartype takes it in classes only
     return beartype(conf=BeartypeConf(is_pep484_tower=True))(function)

@@ -65,6 +65,52 @@ def test_half_precision_is_computed_in_single_precision(name, dtype):
     assert torch.isfinite(distance.grad).all()
 
 
+EQ3 = torch.tensor([[[0.1, 0.6], [0.7, 0.2]]])
+COARSE = [torch.float16, torch.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", COARSE)
+def test_the_shipped_network_gives_its_numbers_under_autocast(dtype):
+    """It raised a RuntimeError: autocast's products met float32 states."""
+    network = matchers.load("seq_gru", pairs="eq3")
+    with torch.autocast("cpu", dtype=dtype):
+        soft = network(EQ3)
+    want = torch.tensor([[[0.9149, 0.0638], [0.0802, 0.6118]]])
+    torch.testing.assert_close(soft, want, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", COARSE)
+def test_autocast_changes_no_digit_and_no_gradient(name, dtype):
+    """With the backward pass outside of it, as torch advises; inside, torch itself rounds each product."""
+    matcher, distance = small(name), torch.rand(2, 4, 5, generator=torch.Generator().manual_seed(1))
+    want = matcher(distance.requires_grad_())
+    (slope,) = torch.autograd.grad(want.square().sum(), distance)
+    with torch.autocast("cpu", dtype=dtype):
+        soft = matcher(distance)
+    assert torch.equal(soft, want)
+    assert torch.equal(torch.autograd.grad(soft.square().sum(), distance)[0], slope)
+    with torch.autocast("cpu", dtype=dtype):
+        (inside,) = torch.autograd.grad(matcher(distance).square().sum(), distance)
+        coarse = matcher(distance.detach().to(dtype))
+    assert (inside - slope).norm() <= 0.05 * slope.norm()
+    assert coarse.dtype == dtype
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", COARSE)
+def test_a_model_in_half_precision_leaves_its_matcher_exact(name, dtype):
+    """min_sum raised a RuntimeError; the others lost digits that no later step gives back."""
+    distance = torch.rand(2, 4, 5, generator=torch.Generator().manual_seed(1))
+    want = small(name)(distance)
+    model = nn.ModuleDict({"matcher": small(name), "detector": nn.Linear(2, 2)}).to(dtype)
+    assert model["detector"].weight.dtype == dtype
+    assert torch.equal(model["matcher"](distance), want)
+    for half in (model["matcher"].half(), model["matcher"].bfloat16()):
+        assert torch.equal(half(distance), want)
+    assert all(value.dtype == torch.float64 for value in small(name).double().parameters())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_gated_entries_leave_everything_finite(name):
     matcher = small(name)
@@ -96,6 +142,8 @@ def test_a_batch_gives_what_its_matrices_give_alone(name):
         (torch.zeros(1, 3, 4, dtype=torch.int64), "floating-point"),
         (torch.full((1, 2, 2), torch.nan), "not finite"),
         (torch.full((1, 2, 2), torch.inf), "not finite"),
+        (torch.full((1, 2, 2), -torch.inf), r"distance holds -inf at \(0, 0, 0\): .*not finite"),
+        (torch.full((1, 2, 2), 1e30), r"distance holds 1e\+30 at"),
     ],
 )
 def test_bad_distances_are_named(name, distance, message):

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -54,23 +55,55 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 def names() -> list[str]:
-    """The names that ``create`` knows: Table 5's networks, ours, then the controls (nothing to train)."""
+    """List the names that :func:`create` takes: Table 5's networks, ours, then the controls.
+
+    Example:
+        >>> names()[:5]
+        ['seq_gru', 'seq_lstm', 'paral_gru', 'paral_lstm', '1d_conv']
+    """
     return [*_NETWORKS, *CONTROLS]
 
 
-def create(name: str, **options) -> Matcher:
-    """A new matcher of that name, its weights (a control has none) randomly initialised.
+def create(name: str, **options: Any) -> Matcher:
+    """Create a matcher, its weights (a control has none) randomly initialized.
 
-    ``options`` go to its class. ValueError names the choices.
+    Args:
+        name: one of :func:`names`.
+        options: arguments of its class.
+
+    Returns:
+        The matcher, in training mode, on the CPU.
+
+    Raises:
+        ValueError: an unknown name; the message has the choices.
+
+    Example:
+        >>> create("softmax")(torch.tensor([[[0.1, 0.6], [0.7, 0.2]]])).round()
+        tensor([[[1., 0.],
+                 [0., 1.]]])
     """
     if name not in names():
         raise ValueError(f"unknown matcher {name!r}: choose one of {', '.join(names())}")
     return Matcher(name, (_NETWORKS | CONTROLS)[name](**options), options)
 
 
-def card(name: str, pairs: str = "released") -> dict:
-    """What the shipped weights of that name, trained on that kind of pairs (``data.KINDS``), were trained on
-    and how they score; FileNotFoundError where none ship."""
+def card(name: str, pairs: str = "released") -> dict[str, Any]:
+    """Read what shipped weights were trained on and how they score.
+
+    Args:
+        name: one of :func:`names`.
+        pairs: what they were trained on: "released" or "eq3", as for :func:`load`.
+
+    Returns:
+        The card: options, data, schedule, measures.
+
+    Raises:
+        FileNotFoundError: no such weights ship; the message has those that do.
+
+    Example:
+        >>> card("seq_gru", pairs="eq3")["options"]
+        {'hidden_size': 64}
+    """
     path = WEIGHTS / f"{name}-{pairs}.json"
     if not path.is_file():
         shipped = sorted(file.stem for file in WEIGHTS.glob("*.safetensors"))
@@ -79,14 +112,26 @@ def card(name: str, pairs: str = "released") -> dict:
 
 
 def load(name: str, device: str | torch.device = "cpu", pairs: str = "released") -> Matcher:
-    """The shipped network (or the control) of that name: frozen, in evaluation mode, on ``device``; no
-    download, no training.
+    """Load a shipped network, or a control: no download, no training.
 
-    ``pairs`` tells what it was trained on: "released", the paper's pairs (plain center distances, Table 5),
-    or "eq3", pairs of Eq. 3's distances, which the trackers use.
+    Args:
+        name: one of :func:`names`.
+        device: where it goes.
+        pairs: what the network was trained on: "released", the paper's pairs (plain center distances, Table
+            5), or "eq3", pairs of Eq. 3's distances, which the trackers use.
 
-    Raises ValueError for an unknown name, FileNotFoundError where no weights ship for it, RuntimeError where
-    the device is not there.
+    Returns:
+        The matcher, frozen, in evaluation mode.
+
+    Raises:
+        ValueError: an unknown name.
+        FileNotFoundError: no weights ship for it.
+        RuntimeError: the device is not there.
+
+    Example:
+        >>> load("seq_gru", pairs="eq3")(torch.tensor([[[0.1, 0.6], [0.7, 0.2]]])).round(decimals=2)
+        tensor([[[0.9100, 0.0600],
+                 [0.0800, 0.6100]]])
     """
     matcher = create(name, **card(name, pairs)["options"]) if name in _NETWORKS else create(name)
     if name in _NETWORKS:
@@ -95,8 +140,18 @@ def load(name: str, device: str | torch.device = "cpu", pairs: str = "released")
 
 
 def load_weights(matcher: Matcher, path: str | Path) -> Matcher:
-    """Puts the weights of a safetensors file into ``matcher``; ValueError where they are another network's or
-    broken."""
+    """Put the weights of a safetensors file into a matcher.
+
+    Args:
+        matcher: a network of the same name and options.
+        path: the file.
+
+    Returns:
+        The same matcher.
+
+    Raises:
+        ValueError: the weights are another network's, or the file is broken.
+    """
     try:
         state = load_file(path)
     except SafetensorError as error:
@@ -106,11 +161,17 @@ def load_weights(matcher: Matcher, path: str | Path) -> Matcher:
 
 
 def from_reference(state_dict: Mapping[str, Tensor]) -> Matcher:
-    """``seq_gru`` with the weights of the released ``Munkrs`` checkpoint.
+    """Convert the released ``Munkrs`` checkpoint to ``seq_gru``.
 
-    Its keys are ``lstm_row.*`` and ``lstm_col.*`` (two-layer bidirectional GRUs, whatever the name says) and
-    ``hidden2tag_{1,2,3}.*``; the hidden size is read off the tensors. Frozen, in evaluation mode. ValueError
-    names what does not fit.
+    Args:
+        state_dict: tensors by name: ``lstm_row.*`` and ``lstm_col.*`` (two-layer bidirectional GRUs, whatever
+            the name says) and ``hidden2tag_{1,2,3}.*``. The hidden size is read off the tensors.
+
+    Returns:
+        The matcher, frozen, in evaluation mode.
+
+    Raises:
+        ValueError: names what does not fit.
     """
     renamed = {"lstm_row": "row_rnn", "lstm_col": "column_rnn"}
     renamed |= {f"hidden2tag_{i + 1}": f"head.{i}" for i in range(3)}
@@ -136,11 +197,19 @@ def from_reference(state_dict: Mapping[str, Tensor]) -> Matcher:
 
 
 def freeze(matcher: Matcher) -> Matcher:
-    """Evaluation mode, no gradient to the weights (the paper fixes the DHN while it trains trackers)."""
+    """Freeze a matcher, as the paper does while it trains trackers.
+
+    Args:
+        matcher: any.
+
+    Returns:
+        The same matcher, in evaluation mode, its weights without gradient.
+    """
     return matcher.eval().requires_grad_(False)
 
 
 def _fill(core: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Load a state whose names and shapes fit; ``where`` it comes from is for the message."""
     want = {key: tuple(value.shape) for key, value in core.state_dict().items()}
     have = {key: tuple(value.shape) for key, value in state.items()}
     wrong = sorted(key for key in want.keys() | have.keys() if want.get(key) != have.get(key))

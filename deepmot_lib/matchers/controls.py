@@ -7,8 +7,10 @@ entries (at or above ``pairs.GATED``) come out 0. None has parameters.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -27,7 +29,7 @@ class Softmax(nn.Module):
         super().__init__()
         self.temperature = _positive("temperature", temperature)
 
-    def soft(self, distance: Tensor) -> Tensor:
+    def soft(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
         gated = distance >= GATED
         # The lowest number, not -inf, so that a line of nothing but gated entries is no 0 / 0.
         scores = (-distance / self.temperature).masked_fill(gated, torch.finfo(distance.dtype).min)
@@ -40,7 +42,7 @@ class Greedy(nn.Module):
     A step function of D: it has no gradient to pass, and the one that backpropagation finds is 0 everywhere.
     """
 
-    def soft(self, distance: Tensor) -> Tensor:
+    def soft(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
         return discretize(-distance, "row", threshold=-GATED) + 0 * distance
 
 
@@ -65,7 +67,7 @@ class Sinkhorn(nn.Module):
         self.eps_start, self.eps_end = _positive("eps_start", eps_start), _positive("eps_end", eps_end)
         self.rounds, self.dustbin = int(_positive("rounds", rounds)), dustbin
 
-    def soft(self, distance: Tensor) -> Tensor:
+    def soft(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
         _, n, m = distance.shape
         scores = (-distance).masked_fill(distance >= GATED, -torch.inf)
         scores = nn.functional.pad(scores, (0, 1, 0, 1), value=-self.dustbin)
@@ -95,13 +97,13 @@ class Hungarian(nn.Module):
         super().__init__()
         self.strength = _positive("strength", strength)
 
-    def soft(self, distance: Tensor) -> Tensor:
+    def soft(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
         return _Blackbox.apply(distance, self.strength)
 
 
 class _Blackbox(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, distance: Tensor, strength: float) -> Tensor:
+    def forward(ctx: Any, distance: Tensor, strength: float) -> Tensor:
         assignment = optimal_assignment(distance, gate=GATED)
         ctx.save_for_backward(distance, assignment)
         ctx.strength = strength
@@ -109,7 +111,7 @@ class _Blackbox(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         distance, assignment = ctx.saved_tensors
         moved = (distance + ctx.strength * gradient).masked_fill(distance >= GATED, torch.inf)
         return (optimal_assignment(moved) - assignment) / ctx.strength, None

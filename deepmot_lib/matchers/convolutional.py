@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu, max_pool1d
 
@@ -26,8 +27,8 @@ class ConvolutionalDHN(nn.Module):
         self.decoder = nn.ModuleList([_convolution(96, 48, 5), _convolution(72, 24, 5)])
         self.last = _convolution(24, 1, 1)
 
-    def logits(self, distance: Tensor) -> Tensor:
-        """(B, N, M) distances, N and M at least 1, to (B, N, M) logits of the soft assignment."""
+    def logits(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
+        """Compute the logits of the soft assignment of (B, N, M) distances, N and M at least 1."""
         values, skips = distance.flatten(1).unsqueeze(1), []
         for convolution in self.encoder:
             skips.append(leaky_relu(convolution(values), 0.2))

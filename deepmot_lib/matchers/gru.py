@@ -8,8 +8,12 @@ of that is overhead. Here both directions advance together, and what need not wa
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import dropout
 
@@ -17,8 +21,18 @@ from torch.nn.functional import dropout
 class GRU(nn.GRU):
     """``nn.GRU``, bidirectional, without an initial state: its parameters and results, on a GPU its code."""
 
-    def forward(self, sequence: Tensor) -> tuple[Tensor, None]:
-        """(length, B, input_size) to the hidden states, (length, B, 2 * hidden_size), of the last layer."""
+    def forward(  # type: ignore[override]  # neither an initial state nor the last one
+        self, sequence: Float[Tensor, "length B inputs"]
+    ) -> tuple[Float[Tensor, "length B outputs"], None]:
+        """Run over a sequence, in both directions.
+
+        Args:
+            sequence: ``(length, B, input_size)``.
+
+        Returns:
+            ``(length, B, 2 * hidden_size)`` hidden states of the last layer; None, in the place of the last
+            state.
+        """
         if sequence.is_cuda:
             return super().forward(sequence)[0], None
         for layer in range(self.num_layers):
@@ -40,7 +54,8 @@ class _Layer(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, sequence: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
+    @custom_fwd(device_type="cpu")
+    def forward(ctx: Any, sequence: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
         length, batch, _ = sequence.shape
         size = w_hh.shape[2]
         both = _directions(sequence)
@@ -65,8 +80,9 @@ class _Layer(torch.autograd.Function):
         return torch.cat([hidden[1:, 0], hidden[1:, 1].flip(0)], -1)
 
     @staticmethod
+    @custom_bwd(device_type="cpu")  # autocast as it was in the forward pass, whatever is on around backward()
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         sequence, w_ih, w_hh, gates, hidden, recurrent = ctx.saved_tensors
         length, batch, _ = sequence.shape
         size = w_hh.shape[2]

@@ -10,6 +10,7 @@ from a two-line rule, or from a small set network. They repair its errors: every
 from __future__ import annotations
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ..data.pairs import GATED
@@ -49,8 +50,8 @@ class MinSum(nn.Module):
         self.price = PriceNetwork(hidden_size, layers) if learned else None
         self.rounds, self.graded, self.temperature = rounds, graded, temperature
 
-    def logits(self, distance: Tensor) -> Tensor:
-        """(B, N, M) distances, N and M at least 1, to (B, N, M) logits of the soft assignment.
+    def logits(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
+        """Compute the logits of the soft assignment of (B, N, M) distances, N and M at least 1.
 
         A belief divided by the temperature; constant for gated pairs, whose assignment and gradient are 0.
         """
@@ -62,18 +63,28 @@ class MinSum(nn.Module):
         return torch.where(open_pairs, belief / self.temperature, _NEVER)
 
 
-def gains(distance: Tensor) -> tuple[Tensor, Tensor]:
-    """What each pair of (B, N, M) distances gains by matching, and which pairs may match, as they are not
-    gated (bool)."""
+def gains(distance: Float[Tensor, "B N M"]) -> tuple[Float[Tensor, "B N M"], Bool[Tensor, "B N M"]]:
+    """Compute what each pair of (B, N, M) distances gains by matching, and which pairs may match, as they are
+    not gated (bool)."""
     open_pairs = distance < GATED
     return torch.where(open_pairs, BENEFIT - distance, _CLOSED), open_pairs
 
 
-def min_sum(gain: Tensor, price: Tensor, rounds: int, graded: int | None = None) -> Tensor:
-    """Beliefs, (B, N, M), after some rounds from column prices (B, M): positive where a pair matches.
+def min_sum(
+    gain: Float[Tensor, "B N M"], price: Float[Tensor, "B M"], rounds: int, graded: int | None = None
+) -> Float[Tensor, "B N M"]:
+    """Compute the belief in each pair after some rounds of message passing from column prices.
 
-    The belief of a pair is its gain less what its row and its column can get elsewhere. Only the last
-    ``graded`` rounds (default: all) carry a gradient.
+    The belief of a pair is its gain less what its row and its column can get elsewhere.
+
+    Args:
+        gain: ``(B, N, M)`` from :func:`gains`.
+        price: ``(B, M)`` price of each column, in units of distance.
+        rounds: how many.
+        graded: how many of them, the last, carry a gradient; None: all.
+
+    Returns:
+        ``(B, N, M)``, positive where a pair matches.
     """
     graded = rounds if graded is None else min(graded, rounds)
     column = price.unsqueeze(1).expand_as(gain)
@@ -86,23 +97,31 @@ def min_sum(gain: Tensor, price: Tensor, rounds: int, graded: int | None = None)
     return gain - row - column
 
 
-def _best_other(value: Tensor, dim: int) -> Tensor:
-    """For each entry the largest value among the others on its line and 0 (no match); same shape."""
+def _best_other(value: Float[Tensor, "B N M"], dim: int) -> Float[Tensor, "B N M"]:
+    """Find for each entry the largest value among the others on its line and 0 (no match)."""
     best, where = value.max(dim, keepdim=True)
     second = value.scatter(dim, where, _CLOSED).amax(dim, keepdim=True)
     return best.clamp(min=0).expand_as(value).scatter(dim, where, second.clamp(min=0))
 
 
-def _balance(open_pairs: Tensor) -> Tensor:
-    """Logarithm of rows to columns, of those with an open pair; (B, 1)."""
+def _balance(open_pairs: Bool[Tensor, "B N M"]) -> Float[Tensor, "B 1"]:
+    """Compute the logarithm of rows to columns, of those with an open pair."""
     rows, columns = (open_pairs.any(dim).sum(1, keepdim=True) for dim in (2, 1))
     return torch.log((rows + 0.1) / (columns + 0.1))
 
 
-def balance_price(gain: Tensor, open_pairs: Tensor, steepness: float | Tensor = 4.0) -> Tensor:
-    """The rule: where rows outnumber columns, columns are dear; where columns outnumber rows, they are free.
+def balance_price(
+    gain: Float[Tensor, "B N M"], open_pairs: Bool[Tensor, "B N M"], steepness: float | Tensor = 4.0
+) -> Float[Tensor, "B M"]:
+    """Price columns by the rule: dear where rows outnumber columns, free where columns outnumber rows.
 
-    (B, N, M) gains and open pairs to the logit of a price as a share of ``BENEFIT``, (B, M).
+    Args:
+        gain: ``(B, N, M)`` from :func:`gains`.
+        open_pairs: ``(B, N, M)`` from :func:`gains`.
+        steepness: how fast the price rises with the ratio of rows to columns.
+
+    Returns:
+        ``(B, M)`` logit of each column's price as a share of ``BENEFIT``.
     """
     return (steepness * (10 * _balance(open_pairs)).clamp(-1, 1)).expand(-1, gain.shape[2])
 
@@ -135,9 +154,10 @@ class PriceNetwork(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(0.03).log())
         self.steepness = nn.Parameter(torch.tensor(4.0))
 
-    def forward(self, gain: Tensor, open_pairs: Tensor) -> Tensor:
-        """(B, N, M) gains and open pairs to the logit of each column's price as a share of ``BENEFIT``,
-        (B, M)."""
+    def forward(
+        self, gain: Float[Tensor, "B N M"], open_pairs: Bool[Tensor, "B N M"]
+    ) -> Float[Tensor, "B M"]:
+        """Compute the logit of each column's price as a share of ``BENEFIT``."""
         rows, columns = open_pairs.any(2), open_pairs.any(1)
         balance = _balance(open_pairs)
         row = self.embed[0](_features(gain, open_pairs, balance, dim=2))
@@ -153,9 +173,11 @@ class PriceNetwork(nn.Module):
         return balance_price(gain, open_pairs, self.steepness) + 4 * self.out(column).squeeze(-1)
 
 
-def _features(gain: Tensor, open_pairs: Tensor, balance: Tensor, dim: int) -> Tensor:
-    """What the lines along ``dim`` know of themselves, (B, lines, 8): best gains, mean gain, open pairs,
-    balance, lines in the matrix, and whether there is an open pair at all."""
+def _features(
+    gain: Float[Tensor, "B N M"], open_pairs: Bool[Tensor, "B N M"], balance: Float[Tensor, "B 1"], dim: int
+) -> Float[Tensor, "B lines 8"]:
+    """Describe the lines along ``dim``: best gains, mean gain, open pairs, balance, lines in the matrix, and
+    whether there is an open pair at all."""
     best, rest = [], gain
     for _ in range(3):
         value, where = rest.max(dim, keepdim=True)
@@ -176,7 +198,7 @@ def _features(gain: Tensor, open_pairs: Tensor, balance: Tensor, dim: int) -> Te
     return torch.stack(features, -1)
 
 
-def _mean(state: Tensor, present: Tensor) -> Tensor:
-    """Mean (B, 1, H) of the states (B, lines, H) of the lines that are present (B, lines)."""
+def _mean(state: Float[Tensor, "B lines H"], present: Bool[Tensor, "B lines"]) -> Float[Tensor, "B 1 H"]:
+    """Average the states of the lines that are present."""
     present = present[..., None].to(state.dtype)
     return (state * present).sum(1, keepdim=True) / present.sum(1, keepdim=True).clamp(min=1)

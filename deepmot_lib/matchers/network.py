@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Self, cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
+
+from ..numerics import LARGEST, check_range, full_precision, without_autocast
+
+_RULE = f"what is not finite, or above {LARGEST:g}, cannot be matched (a gated pair is written as 1000)"
 
 
 class Matcher(nn.Module):
@@ -13,34 +19,62 @@ class Matcher(nn.Module):
 
     ``core`` offers ``logits(distance)`` for N, M >= 1, or, where it is nothing to be trained by its logits,
     ``soft(distance)``; the matcher adds what a caller may send besides: empty matrices, other dtypes, bad
-    input. ``options`` are the arguments that the core was created with.
+    input.
+
+    It computes in float32 at least, also under ``torch.autocast`` and inside a model that has been converted
+    to half precision: there its weights stay float32. Half precision is too coarse to tell distances apart.
+
+    Args:
+        name: one of ``names()``.
+        core: the network or control.
+        options: the arguments that it was created with.
     """
 
-    def __init__(self, name: str, core: nn.Module, options: dict) -> None:
+    def __init__(self, name: str, core: nn.Module, options: dict[str, Any]) -> None:
         super().__init__()
         self.name, self.core, self.options = name, core, options
         # Makes .to(device) complain of a device that is not there even where there are no weights to move.
         self.register_buffer("_anchor", torch.empty(0), persistent=False)
 
-    def logits(self, distance: Tensor) -> Tensor:
-        """(B, N, M) distances to (B, N, M) logits, in the dtype of the input.
+    def logits(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
+        """Compute the logits of the soft assignment.
 
-        Gated entries hold ``pairs.GATED``. Raises ValueError on another rank and on integers, and, outside
-        training (where it would cost a wait for the device in each step), on values that are not finite;
-        TypeError where the core has no logits.
+        Args:
+            distance: ``(B, N, M)``; gated pairs hold ``pairs.GATED``.
+
+        Returns:
+            ``(B, N, M)`` logits, in the dtype of ``distance``.
+
+        Raises:
+            ValueError: another rank, integers, and, outside of training (where it would cost a wait for the
+                device in each step), values that are not finite.
+            TypeError: the core has no logits.
         """
         if not hasattr(self.core, "logits"):
             raise TypeError(f"{self.name} has no logits: there is nothing of it to train")
-        return self._run(self.core.logits, distance)
+        return self._run(cast(Callable[[Tensor], Tensor], self.core.logits), distance)
 
-    def forward(self, distance: Tensor) -> Tensor:
-        """(B, N, M) distances to the soft assignment, (B, N, M) in [0, 1]; raises as ``logits``."""
+    def forward(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
+        """Compute the soft assignment.
+
+        Args:
+            distance: ``(B, N, M)``; gated pairs hold ``pairs.GATED``.
+
+        Returns:
+            ``(B, N, M)`` in [0, 1], in the dtype of ``distance``.
+
+        Raises:
+            ValueError: as :meth:`logits`.
+        """
         return self._run(getattr(self.core, "soft", self._sigmoid), distance)
 
-    def _sigmoid(self, distance: Tensor) -> Tensor:
-        return torch.sigmoid(self.core.logits(distance))
+    def _sigmoid(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
+        return torch.sigmoid(cast(Callable[[Tensor], Tensor], self.core.logits)(distance))
 
-    def _run(self, function: Callable[[Tensor], Tensor], distance: Tensor) -> Tensor:
+    def _run(
+        self, function: Callable[[Tensor], Tensor], distance: Float[Tensor, "B N M"]
+    ) -> Float[Tensor, "B N M"]:
+        """Call a function of the core on distances that it can take, in its precision."""
         if distance.ndim != 3 or not distance.is_floating_point():
             raise ValueError(
                 f"distance must be a floating-point (B, N, M) tensor, got {distance.dtype} "
@@ -49,9 +83,18 @@ class Matcher(nn.Module):
         if distance.numel() == 0:
             return distance * 1.0
         weight = next(self.core.parameters(), None)
-        # Half precision is too coarse to tell distances apart: without weights to follow, float32 at least.
-        dtype = torch.promote_types(distance.dtype, torch.float32) if weight is None else weight.dtype
-        values = distance.to(dtype)
-        if not self.training and not torch.isfinite(values).all():
-            raise ValueError("distance holds values that are not finite (gated entries are written as 1000)")
-        return function(values).to(distance.dtype)
+        values = full_precision(distance) if weight is None else distance.to(weight.dtype)
+        if not self.training:
+            check_range("distance", values, -LARGEST, LARGEST, _RULE)
+        with without_autocast(values):
+            return function(values).to(distance.dtype)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move or convert the weights, as every ``nn.Module`` does, but never to half precision."""
+
+        def keep(tensor: Tensor) -> Tensor:
+            changed = fn(tensor)
+            coarse = changed.is_floating_point() and changed.element_size() < 4
+            return full_precision(tensor).to(changed.device) if coarse else changed
+
+        return super()._apply(keep, recurse)

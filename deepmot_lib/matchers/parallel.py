@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from .recurrent import RecurrentDHN
@@ -26,7 +27,7 @@ class ParallelDHN(RecurrentDHN):
         self.row_reduce, self.column_reduce = nn.Linear(2 * hidden_size, 128), nn.Linear(2 * hidden_size, 128)
         self.head = nn.Sequential(nn.Linear(256, 64), nn.Linear(64, 1))
 
-    def _logits(self, distance: Tensor) -> Tensor:
+    def _logits(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
         batch, n, m = distance.shape
         rows, _ = self.row_rnn(distance.permute(1, 2, 0).reshape(n * m, batch, 1))
         columns, _ = self.column_rnn(distance.permute(2, 1, 0).reshape(m * n, batch, 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -27,13 +28,13 @@ class RecurrentDHN(nn.Module):
         self.cell, self.hidden_size, self.dropout = cell, hidden_size, dropout
 
     def _rnn(self, channels: int) -> nn.RNNBase:
-        """Maps (length, B, channels) to (length, B, 2 * hidden_size)."""
+        """Create an RNN from (length, B, channels) to (length, B, 2 * hidden_size)."""
         return _CELLS[self.cell](
             channels, self.hidden_size, num_layers=2, bidirectional=True, dropout=self.dropout
         )
 
-    def logits(self, distance: Tensor) -> Tensor:
-        """(B, N, M) distances, N and M at least 1, to (B, N, M) logits of the soft assignment.
+    def logits(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
+        """Compute the logits of the soft assignment of (B, N, M) distances, N and M at least 1.
 
         Of a batch too large to keep all hidden states, a part at a time is computed, and once more in the
         backward pass.
@@ -45,11 +46,11 @@ class RecurrentDHN(nn.Module):
         parts = distance.split(size)
         return torch.cat([checkpoint(self._logits, part, use_reentrant=False) for part in parts])
 
-    def _logits(self, distance: Tensor) -> Tensor:
+    def _logits(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
         raise NotImplementedError
 
     def train(self, mode: bool = True) -> Self:
-        """As ``nn.Module.train``, except that outside training the RNNs only lose their dropout.
+        """Switch to training, or out of it, where the RNNs only lose their dropout.
 
         cuDNN refuses the backward pass of an RNN in evaluation mode, and a frozen DHN is there to pass
         gradients.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from .recurrent import RecurrentDHN
@@ -21,7 +22,7 @@ class SequentialDHN(RecurrentDHN):
         self.column_rnn = self._rnn(2 * hidden_size)
         self.head = nn.Sequential(nn.Linear(2 * hidden_size, 256), nn.Linear(256, 64), nn.Linear(64, 1))
 
-    def _logits(self, distance: Tensor) -> Tensor:
+    def _logits(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
         batch, n, m = distance.shape
         rows = distance.permute(1, 2, 0).reshape(n * m, batch, 1)
         hidden, _ = self.row_rnn(rows)
