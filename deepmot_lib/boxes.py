@@ -7,7 +7,7 @@ offers for tensors is taken from there: ``box_iou``, ``clip_boxes_to_image``, ``
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -155,5 +155,5 @@ def check(name: str, boxes: Tensor) -> None:
 def _join(first: Array, second: Array) -> Array:
     """Two pairs of coordinates (..., 2), side by side."""
     if isinstance(first, Tensor):
-        return torch.cat([first, cast(Tensor, second)], dim=-1)
+        return torch.cat([first, second], dim=-1)
     return np.concatenate([first, second], axis=-1)

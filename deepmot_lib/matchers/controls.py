@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ..assignment import discretize, optimal_assignment
-from ..data.pairs import GATED
+from ..data.pair_checks import GATED
 
 
 class Softmax(nn.Module):

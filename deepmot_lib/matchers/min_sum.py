@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ..data.pairs import GATED
+from ..data.pair_checks import GATED
 
 #: What a match is worth, in units of distance: a pair farther apart stays unmatched, and below about half of
 #: it more matches are hardly ever given up for shorter ones.

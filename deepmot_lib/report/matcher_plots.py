@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..data.pairs import GATED, Pairs
+from ..data.pair_checks import GATED
+from ..data.pairs import Pairs
 from .plots import COLORS
 
 

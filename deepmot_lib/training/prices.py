@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn.functional import smooth_l1_loss, softplus
 
 from ..assignment import discretize, optimal_assignment, weighted_accuracy
-from ..data.pairs import GATED, Pairs, batches, concatenate, from_matrices
+from ..data.pair_checks import GATED
+from ..data.pairs import Pairs, batches, concatenate, from_matrices
 from ..matchers.min_sum import BENEFIT, MinSum, gains, min_sum
 from ..matchers.network import Matcher
 from .matcher import Epochs
