@@ -251,3 +251,126 @@ def test_the_known_leaks_are_found():
     assert marked.sum() == 3_506
     assert (found & marked).sum() == marked.sum()
     assert found.sum() < 17_880 / 2
+
+
+# --- what no pair may be ------------------------------------------------------------------------------------
+
+D = np.array([[0.1, 0.5, 1000], [0.6, 0.2, 0.3]], np.float32)
+A = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
+
+
+def changed(array, *entries):
+    array = array.copy()
+    for row, column, value in entries:
+        array[row, column] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    "distance, target, message",
+    [
+        (D, changed(A, (0, 1, 1), (1, 1, 0)), "two ones in row 0 of the target of matrix 1"),
+        (D, changed(A, (1, 0, 1), (1, 1, 0)), "two ones in column 0 of the target of matrix 1"),
+        (D, 0.9 * A, "neither 0 nor 1"),
+        (D, changed(A, (0, 0, np.nan)), "neither 0 nor 1"),
+        (D, changed(A, (0, 0, 0), (0, 2, 1)), "matrix 1 matches row 0 with column 2, which is gated out"),
+        (changed(D, (1, 0, np.nan)), A, "negative or not finite"),
+        (changed(D, (1, 0, np.inf)), A, "negative or not finite"),
+        (changed(D, (1, 0, -0.1)), A, "negative or not finite"),
+        (D.astype(np.float64) * 1e300, A, "negative or not finite"),  # infinite as float32
+        (np.full(D.shape, "a"), A, "numbers expected"),
+    ],
+)
+def test_a_pair_of_the_authors_tree_that_is_none_is_refused_with_its_file(
+    tmp_path, distance, target, message
+):
+    folder = tmp_path / "train" / "2_3"
+    folder.mkdir(parents=True)
+    for k, (d, t) in enumerate([(D, A), (distance, target)]):
+        np.save(folder / f"MOT16_2_3_{k}_m.npy", np.stack([D.astype(d.dtype), d]))
+        np.save(folder / f"MOT16_2_3_{k}_t.npy", np.stack([A, t]))
+    (folder / "._MOT16_2_3_0_m.npy").write_bytes(b"a fork")
+    with pytest.raises(pairs.PairFileError, match=message) as error:
+        pairs.read_tree(tmp_path, "train")
+    assert str(folder / "MOT16_2_3_1_m.npy") in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["MOT16_2_3_0_m.npy", "MOT16_2_3_0_t.npy"])
+@pytest.mark.parametrize(
+    "content", [b"", b"no array", b"PK\x05\x06" + bytes(18), b"\x93NUMPY\x01\x00\xff\xff{"]
+)
+def test_a_broken_file_of_the_authors_tree_is_named(tmp_path, name, content):
+    folder = tmp_path / "train" / "2_3"
+    folder.mkdir(parents=True)
+    np.save(folder / "MOT16_2_3_0_m.npy", D[None])
+    np.save(folder / "MOT16_2_3_0_t.npy", A[None])
+    (folder / name).write_bytes(content)
+    with pytest.raises(pairs.PairFileError, match=name):
+        pairs.read_tree(tmp_path, "train")
+
+
+def flat(**change) -> pairs.Pairs:
+    arrays = {
+        "shape": np.array([[2, 3], [1, 1]], np.int16),
+        "distance": np.array([*D.ravel(), 0.5], np.float32),
+        "match": np.array([0, 2, -1], np.int16),
+        "source": np.zeros(2, np.int8),
+        "source_names": ("x",),
+    }
+    return pairs.Pairs(**(arrays | change))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"match": np.array([0, 0, 0])}, "'match' has two rows of matrix 0 in one column"),
+        ({"match": np.array([2, 1, 0])}, "'match' takes an entry of matrix 0 that is gated out"),
+        ({"match": np.array([0, 1, 1])}, "'match' names a column that its matrix does not have"),
+        ({"match": np.array([0.0, 1.0, 0.0])}, "'match' must hold integers, not float64"),
+        ({"distance": np.array([*D.ravel(), np.nan], np.float32)}, "negative or not finite"),
+        ({"distance": np.array([*D.ravel(), 1e300])}, "negative or not finite"),
+        ({"distance": np.array(["a"] * 7)}, "'distance' must hold numbers"),
+        ({"distance": np.zeros((7, 1), np.float32)}, "must be flat"),
+        ({"shape": np.array([[2, 3], [0, 1]])}, "sizes from 1 to 32767"),
+        ({"source": np.array([0, 1])}, "'source' must index 'source_names'"),
+        ({"source": np.array([0, -1])}, "'source' must index 'source_names'"),
+        ({"source_names": tuple(map(str, range(129)))}, "of which there can be 128"),
+    ],
+)
+def test_what_is_refused_when_read_is_not_written(tmp_path, change, message):
+    good, bad = tmp_path / "good.npz", tmp_path / "bad.npz"
+    pairs.write(good, flat())
+    before = good.read_bytes()
+    with pytest.raises(pairs.PairFileError, match=rf"good\.npz: not written: .*{message}"):
+        pairs.write(good, flat(**change))
+    assert good.read_bytes() == before and list(tmp_path.iterdir()) == [good]
+    arrays = vars(flat()) | change
+    np.savez(bad, **arrays | {"source_names": np.array(arrays["source_names"])})
+    with pytest.raises(pairs.PairFileError, match=rf"bad\.npz: .*{message}"):
+        pairs.read(bad)
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_what_is_written_reads_back_whatever_the_arrays_hold(tmp_path_factory, data):
+    """Few of these are valid: a write is either refused, or reads back as it was."""
+    count = data.draw(st.integers(0, 3))
+    shape = np.array(data.draw(st.lists(st.tuples(*[st.integers(0, 3)] * 2), min_size=count, max_size=count)))
+    shape = shape.reshape(-1, 2).astype(np.int16)
+    entries, rows = int(shape.astype(int).prod(axis=1).sum()), int(shape[:, 0].sum())
+    numbers = st.floats(0, 1, width=32) | st.just(1000.0) | st.floats(width=32)
+    distance = data.draw(st.lists(numbers, min_size=entries, max_size=entries))
+    match = data.draw(st.lists(st.integers(-1, 2), min_size=rows, max_size=rows))
+    source = data.draw(st.lists(st.integers(0, 1), min_size=count, max_size=count))
+    some = pairs.Pairs(
+        shape, np.array(distance, np.float32), np.array(match, int), np.array(source, int), ("x",)
+    )
+    file = tmp_path_factory.mktemp("pairs") / "some.npz"
+    try:
+        pairs.write(file, some)
+    except pairs.PairFileError:
+        assert not file.exists()
+        return
+    read = pairs.read(file)
+    for name in ("shape", "distance", "match", "source"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(some, name))

@@ -56,8 +56,10 @@ class Sequence:
             raise NotADirectoryError(f"{path}: no such folder")
         if not is_sequence(sequence.path):
             raise MotFormatError(sequence.path, None, f"no MOTChallenge sequence: no {SIGNS} here")
-        if sequence._numbering.problem:
-            raise MotFormatError(sequence._images.folder, None, sequence._numbering.problem)
+        images = sequence._images
+        # Without pictures a given length is enough, and no box is read.
+        if (images.names or images.problem or not sequence._info.length) and sequence._numbering.problem:
+            raise MotFormatError(images.folder, None, sequence._numbering.problem)
         _ = sequence.image_size
         return sequence
 
