@@ -1,14 +1,16 @@
-"""Hand-made frames for the notebooks: small enough to be counted by eye."""
+"""Hand-made frames for the notebooks, small enough to count false positives, misses and switches by eye."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import motmetrics
 import numpy as np
 import torch
+from torch import Tensor
 
+from ..boxes import from_centers
 from ..loss import DeepMOTLoss
 from .gradients import Frame
 
@@ -16,23 +18,23 @@ from .gradients import Frame
 IMAGE_SIZE = (240, 320)
 
 
-def _frame(tracks: dict[int, Sequence[float]], objects: dict[int, Sequence[float]]) -> Frame:
-    """Boxes by identity, each (centre x, centre y[, width, height]) [px]; 50 x 120 px unless told."""
-    corners = []
-    for group in (tracks, objects):
-        rows = torch.tensor([(*box, 50, 120)[:4] for box in group.values()], dtype=torch.float32).reshape(
-            -1, 4
-        )
-        corners.append(torch.cat([rows[:, :2] - rows[:, 2:] / 2, rows[:, :2] + rows[:, 2:] / 2], 1))
-    return Frame(corners[0], list(tracks), corners[1], list(objects))
+def _frame(tracks: Mapping[int, Sequence[float]], objects: Mapping[int, Sequence[float]]) -> Frame:
+    """Build a frame from boxes by identity, each (center x, center y[, width=50, height=120]) [px]."""
+    return Frame(_boxes(tracks.values()), list(tracks), _boxes(objects.values()), list(objects))
+
+
+def _boxes(group: Iterable[Sequence[float]]) -> Tensor:
+    """Return the boxes (K, 4), xyxy [px]."""
+    rows = torch.tensor([(*box, 50, 120)[:4] for box in group], dtype=torch.float32).reshape(-1, 4)
+    return from_centers(rows[:, :2], rows[:, 2:])
 
 
 def three_frames() -> list[Frame]:
-    """Two people walk, a third appears and is missed for a frame, then the first two tracks swap and a
-    false alarm joins.
+    """Return a clip with a miss, then two switched tracks and a false positive.
 
-    Counted by eye: FP 0, 0, 1; FN 0, 1, 0; IDS 0, 0, 2. Track 3 is new in the last frame, and its match is
-    no switch."""
+    Counted by eye: FP 0, 0, 1; FN 0, 1, 0; IDS 0, 0, 2. Track 3 is new in the last frame, so its match is no
+    switch.
+    """
     return [
         _frame({1: (61, 120), 2: (158, 119)}, {1: (60, 120), 2: (160, 120)}),
         _frame({1: (76, 120), 2: (143, 121)}, {1: (75, 120), 2: (145, 120), 3: (255, 130)}),
@@ -44,11 +46,11 @@ def three_frames() -> list[Frame]:
 
 
 def fig9() -> dict[str, list[Frame]]:
-    """The three cases of Fig. 9, as clips whose last frame holds the error.
+    """Return the three cases of Fig. 9, as clips whose last frame has the error.
 
-    ``FP``: track 1 follows nobody and stands beside an object that has a track. ``FN``: an object without a
-    track stands beside one with. ``IDS``: two people pass each other, and the tracks go on with the wrong
-    ones."""
+    ``FP``: track 1 has no object, and is near one that has a track. ``FN``: an object without a track is near
+    one with a track. ``IDS``: two people pass each other and the tracks are exchanged.
+    """
     passed = {1: (130, 120), 2: (190, 124)}
     return {
         "FP": [_frame({1: (250, 112), 2: (90, 118), 3: (200, 124)}, {1: (80, 120), 2: (208, 120)})],
@@ -61,8 +63,7 @@ def fig9() -> dict[str, list[Frame]]:
 
 
 class Matched(NamedTuple):
-    """A frame of which only the identities matter: who is there, and which (track, object) pairs are
-    matched."""
+    """The identities in a frame: its tracks, its objects, and the matched pairs (track, object)."""
 
     tracks: Sequence[int]
     objects: Sequence[int]
@@ -70,8 +71,7 @@ class Matched(NamedTuple):
 
 
 def switch_cases() -> dict[str, list[Matched]]:
-    """Short stories of object 1 (and 2), in each of which somebody asks whether that is an identity
-    switch."""
+    """Return the cases, by description, in which it is often asked whether they are an identity switch."""
     first, lost = Matched([1, 2], [1], [(1, 1)]), Matched([1, 2], [1], [])
     both = Matched([1, 2], [1, 2], [(1, 1), (2, 2)])
     return {
@@ -86,7 +86,7 @@ def switch_cases() -> dict[str, list[Matched]]:
 
 
 def count_switches(frames: Sequence[Matched]) -> dict[str, int]:
-    """Identity switches of a story: by the DeepMOT loss, and by CLEAR-MOT (motmetrics)."""
+    """Count the identity switches by the DeepMOT loss and by CLEAR-MOT (motmetrics)."""
     loss, clear, ours = DeepMOTLoss(), motmetrics.MOTAccumulator(auto_id=True), 0.0
     for tracks, objects, pairs in frames:
         soft = torch.zeros(len(tracks), len(objects))

@@ -1,61 +1,80 @@
-"""Where a matcher's gradient points, how large it is, and how often there is none (beyond the paper).
+"""Direction and size of the loss's gradient through each matcher (beyond the paper).
 
-The measure that trackers are judged by is a count: it has no gradient, but its mean over perturbed boxes has
-one, which central differences along random directions estimate (Nesterov and Spokoiny, Found. Comput. Math.
-17, 2017). That is what the loss's gradient should point along.
+MOTA and MOTP are piecewise constant in the boxes, but their mean over perturbed boxes has a gradient, which
+central differences along random directions estimate (Nesterov and Spokoiny, Found. Comput. Math. 17, 2017).
+It is the reference for the gradient of the loss.
 
-A box moves by four numbers: its centre by shares of its width and height, and the logarithms of both. So a
-step means the same for a near person and for a far one.
+A box has four parameters: its center in widths and heights, and the logarithms of both. A step then has the
+same effect on a near person as on a far one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from ..boxes import centers, from_centers, sizes
 from ..distance import box_distance, jaccard_distance
 from ..loss import DeepMOTLoss
-from .gradients import Frame, Matcher
+from .gradients import Frame, SoftMatcher
 
 _MATCHED = 0.5  # CLEAR-MOT's smallest overlap of a match
-_NONE = 1e-6  # a gradient below this share of a clip's counted one is none: it would move nothing
-_STEEP = 1e3  # ... and one above so many times it explodes
+_NONE = 1e-6  # a gradient smaller than this multiple of the reference counts as none
+_EXPLODING = 1e3  # a gradient larger than this multiple counts as exploding
 
 
-def move(boxes: Tensor, theta: Tensor) -> Tensor:
-    """(..., K, 4) boxes moved by ``theta`` (..., K, 4): shares of width and height, logarithms of the
-    factors of both."""
-    size = boxes[..., 2:] - boxes[..., :2]
-    centre = (boxes[..., :2] + boxes[..., 2:]) / 2 + theta[..., :2] * size
-    half = size * theta[..., 2:].exp() / 2
-    return torch.cat([centre - half, centre + half], -1)
+def move(
+    boxes: Float[Tensor, "*#batch K 4"], theta: Float[Tensor, "*#batch K 4"]
+) -> Float[Tensor, "*#batch K 4"]:
+    """Move and resize boxes.
 
+    Args:
+        boxes: ``(..., K, 4)`` xyxy [px].
+        theta: ``(..., K, 4)`` shift of the center in widths and heights, logarithms of the factors of both.
 
-def counted(frame: Frame, previous: dict[int, int], boxes: Tensor, loss: DeepMOTLoss) -> Tensor:
-    """What Eq. 9 estimates, counted: (1 - MOTA) + lambda (1 - MOTP) of a frame, for each of (S, K, 4) boxes.
-
-    Matches are the Hungarian algorithm's among overlaps of at least 0.5; a match with another object than
-    the one in ``previous`` (track id to object id) is a switch; MOTP is the mean overlap of the matches.
+    Returns:
+        ``(..., K, 4)`` xyxy [px].
     """
-    overlap = 1 - jaccard_distance(boxes, frame.objects.expand(len(boxes), -1, -1))
-    overlap = overlap.double().numpy()
-    objects = {object_id: m for m, object_id in enumerate(frame.object_ids)}
-    former = np.array([objects.get(previous.get(track), -1) for track in frame.track_ids])
+    size = sizes(boxes)
+    return from_centers(centers(boxes) + theta[..., :2] * size, size * theta[..., 2:].exp())
+
+
+def counted(
+    frame: Frame, previous: Mapping[int, int], boxes: Float[Tensor, "S K 4"], loss: DeepMOTLoss
+) -> Float[Tensor, " S"]:
+    """Count what Eq. 9 estimates: (1 - MOTA) + lambda (1 - MOTP) of a frame.
+
+    Matches are those of the Hungarian algorithm among overlaps of at least 0.5; MOTP is their mean overlap. A
+    track that is matched with another object than before is a switch.
+
+    Args:
+        frame: The frame; its predictions are not used.
+        previous: Object id by track id of the matches before.
+        boxes: ``(S, K, 4)`` S variants of the predictions, xyxy [px].
+        loss: The loss whose weights are used.
+
+    Returns:
+        ``(S,)``: the value of each variant, float64.
+    """
+    overlaps = (1 - jaccard_distance(boxes, frame.objects.expand(len(boxes), -1, -1))).double().numpy()
+    columns_of = {object_id: column for column, object_id in enumerate(frame.object_ids)}
+    former = np.array([columns_of.get(previous.get(track, -1), -1) for track in frame.track_ids])
     had_track = np.isin(frame.object_ids, list(previous.values()))
-    known = np.isin(frame.track_ids, list(previous))
+    was_matched = np.isin(frame.track_ids, list(previous))
     values = np.empty(len(boxes))
-    for k, matrix in enumerate(overlap):
+    for k, matrix in enumerate(overlaps):
         allowed = matrix >= _MATCHED
         rows, columns = linear_sum_assignment(np.where(allowed, -matrix, 1e3))
         kept = allowed[rows, columns]
         rows, columns = rows[kept], columns[kept]
-        switches = (known[rows] & had_track[columns] & (former[rows] != columns)).sum()
+        switches = (was_matched[rows] & had_track[columns] & (former[rows] != columns)).sum()
         errors = matrix.shape[0] + matrix.shape[1] - 2 * len(rows) + loss.gamma * switches
         distance = 1 - matrix[rows, columns].mean() if len(rows) else 0.0
         values[k] = errors / max(matrix.shape[1], 1) + loss.lambda_ * distance
@@ -65,10 +84,17 @@ def counted(frame: Frame, previous: dict[int, int], boxes: Tensor, loss: DeepMOT
 def counted_gradient(
     clip: Sequence[Frame], loss: DeepMOTLoss, spread: float = 0.1, samples: int = 1000, seed: int = 0
 ) -> Tensor:
-    """The gradient (K, 4) of the mean of ``counted`` over boxes moved by normal ``theta`` of this spread.
+    """Estimate the gradient of the mean of :func:`counted` over normally perturbed boxes.
 
-    In the last frame of ``clip``, by ``samples`` pairs of opposite moves; the tracks had the objects of
-    their own identity in the frame before.
+    Args:
+        clip: Consecutive frames; before the last, each track is matched with the object of its own identity.
+        loss: The loss whose weights are used.
+        spread: Standard deviation of the perturbation ``theta`` of :func:`move`.
+        samples: Number of pairs of opposite perturbations.
+        seed: Seed of the perturbations.
+
+    Returns:
+        ``(K, 4)``: the gradient by ``theta`` in the last frame.
     """
     frame = clip[-1]
     previous = {track: track for track in clip[0].track_ids}
@@ -81,10 +107,19 @@ def counted_gradient(
 
 
 def loss_gradient(
-    clip: Sequence[Frame], matcher: Matcher, image_size: tuple[float, float], loss: DeepMOTLoss
+    clip: Sequence[Frame], matcher: SoftMatcher, image_size: tuple[float, float], loss: DeepMOTLoss
 ) -> Tensor:
-    """The gradient (K, 4) of the DeepMOT loss by ``theta`` in the last frame of ``clip``, through a
-    matcher."""
+    """Compute the gradient of the DeepMOT loss through a matcher.
+
+    Args:
+        clip: Consecutive frames.
+        matcher: Maps distances ``(1, N, M)`` to a soft assignment of that shape.
+        image_size: (height, width) [px].
+        loss: The loss; reset first.
+
+    Returns:
+        ``(K, 4)``: the gradient by ``theta`` of :func:`move` in the last frame.
+    """
     loss.reset()
     for frame in clip:
         theta = torch.zeros_like(frame.predictions, requires_grad=True)
@@ -94,17 +129,24 @@ def loss_gradient(
 
 
 def compare(
-    matchers: dict[str, Matcher],
+    matchers: Mapping[str, SoftMatcher],
     clips: Sequence[tuple[Sequence[Frame], tuple[int, int]]],
     reference: str,
     loss: DeepMOTLoss,
 ) -> pd.DataFrame:
-    """A row a matcher: size and direction of its gradient over clips (frames, image size).
+    """Compare the gradients of the loss through several matchers.
 
-    ``cosine to counted``: mean over clips with the counted measure's gradient; ``cosine to <reference>``:
-    with that of the matcher of this name; ``size``: median norm as a multiple of the counted one's; ``none``
-    and ``exploding``: shares of the clips in percent, where that multiple is below 1e-6, or above 1,000. A
-    clip without a gradient counts with cosine 0.
+    Args:
+        matchers: Matchers by name.
+        clips: Clips with their image sizes (height, width) [px].
+        reference: Name of the matcher with which the others are compared.
+        loss: The loss; reset for each clip.
+
+    Returns:
+        One row per matcher. ``cosine to counted`` and ``cosine to <reference>``: the mean cosine with the
+        gradient of the counted measure and with that of the reference, 0 for a clip without a gradient;
+        ``size``: the median norm as a multiple of the counted one; ``none`` and ``exploding``: clips in which
+        that multiple is below 1e-6 and above 1,000, in percent.
     """
     measured = [counted_gradient(clip, loss).flatten() for clip, _ in clips]
     found = {
@@ -122,12 +164,14 @@ def compare(
                 f"cosine to {reference}": _cosine(gradients, found[reference]),
                 "size": float(np.median(ratio)),
                 "none": 100 * float((ratio < _NONE).mean()),
-                "exploding": 100 * float((ratio > _STEEP).mean()),
+                "exploding": 100 * float((ratio > _EXPLODING).mean()),
             }
         )
     return pd.DataFrame(rows)
 
 
 def _cosine(gradients: list[Tensor], others: list[Tensor]) -> float:
+    """Return the mean cosine of pairs of gradients."""
     pairs = zip(gradients, others, strict=True)
-    return float(np.mean([cosine_similarity(a.double(), b.double(), dim=0, eps=1e-30) for a, b in pairs]))
+    cosines = [cosine_similarity(a.double(), b.double(), dim=0, eps=1e-30).item() for a, b in pairs]
+    return float(np.mean(cosines))

@@ -1,55 +1,70 @@
-"""What the loss does to boxes: negative gradients of its terms (Appendix C, Fig. 9), and steps along them."""
+"""Negative gradients of the terms of the loss by predicted boxes (Appendix C, Fig. 9); gradient descent."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..distance import box_distance
 from ..loss import DeepMOTLoss, LossTerms
 
-Matcher = Callable[[Tensor], Tensor]
+#: Maps distances (B, N, M) to a soft assignment of that shape.
+SoftMatcher: TypeAlias = Callable[[Tensor], Tensor]
 
 
 class Frame(NamedTuple):
-    """Predicted and ground-truth boxes of one frame, xyxy [px], with their identities."""
+    """Predicted and ground-truth boxes of one frame.
 
-    predictions: Tensor
+    Attributes:
+        predictions: ``(N, 4)`` xyxy [px].
+        track_ids: Their N identities.
+        objects: ``(M, 4)`` ground truth, xyxy [px].
+        object_ids: Their M identities.
+    """
+
+    predictions: Float[Tensor, "N 4"]
     track_ids: Sequence[int]
-    objects: Tensor
+    objects: Float[Tensor, "M 4"]
     object_ids: Sequence[int]
 
 
 class Forces(NamedTuple):
-    """The last frame of a clip: D and soft A ``(N, M)``, the loss, and a ``(N, 4)`` negative gradient for
-    each of its terms."""
+    """The loss and its negative gradients in the last frame of a clip.
 
-    distance: Tensor
-    soft: Tensor
+    Attributes:
+        distance: ``(N, M)`` D of Eq. 3.
+        soft: ``(N, M)`` soft assignment.
+        terms: The loss and its terms.
+        pulls: By term, the negative gradient ``(N, 4)`` by the predicted boxes.
+    """
+
+    distance: Float[Tensor, "N M"]
+    soft: Float[Tensor, "N M"]
     terms: LossTerms
     pulls: dict[str, Tensor]
 
 
 def forces(
     clip: Sequence[Frame],
-    matcher: Matcher,
+    matcher: SoftMatcher,
     image_size: tuple[float, float],
     loss: DeepMOTLoss | None = None,
 ) -> Forces:
-    """Runs boxes -> D -> soft A -> loss over the frames of ``clip`` and differentiates the last one by its
-    predictions.
+    """Compute the loss over a clip and its negative gradients by the last frame's predictions.
 
     Args:
-        clip: consecutive frames; those before the last only tell which track had which object.
-        matcher: maps distances ``(1, N, M)`` to a soft assignment of that shape.
+        clip: Consecutive frames; those before the last only determine the previous matches.
+        matcher: Maps distances ``(1, N, M)`` to a soft assignment of that shape.
         image_size: (height, width) [px].
-        loss: with the weights to use; the paper's where None. It is reset first.
+        loss: The loss with its weights, by default the paper's; reset first.
 
-    The pulls are named FP, FN, IDS, dMOTP and loss (the weighted sum, Eq. 9): where each wants the corners
-    of the boxes to go."""
+    Returns:
+        The last frame's result; its ``pulls`` are named FP, FN, IDS, dMOTP and loss (Eq. 9).
+    """
     loss = DeepMOTLoss() if loss is None else loss
     loss.reset()
     for frame in clip:
@@ -57,21 +72,29 @@ def forces(
         distance = box_distance(boxes, frame.objects, image_size)
         soft = matcher(distance[None])[0]
         terms = loss(distance, soft, frame.track_ids, frame.object_ids)
-    wanted = {"FP": terms.fp, "FN": terms.fn, "IDS": terms.ids, "dMOTP": -terms.dmotp, "loss": terms.total}
+    by_term = {"FP": terms.fp, "FN": terms.fn, "IDS": terms.ids, "dMOTP": -terms.dmotp, "loss": terms.total}
     pulls = {
         name: -torch.autograd.grad(
             value, boxes, retain_graph=True, allow_unused=True, materialize_grads=True
         )[0]
-        for name, value in wanted.items()
+        for name, value in by_term.items()
     }
     return Forces(distance.detach(), soft.detach(), LossTerms(*(t.detach() for t in terms)), pulls)
 
 
 def descend(objective: Callable[[Tensor], Tensor], start: Tensor, steps: int, step_size: float) -> Tensor:
-    """Gradient descent on boxes: ``(steps + 1, ..., 4)`` positions, the start first.
+    """Run gradient descent on boxes.
 
-    Each step moves the coordinate with the largest gradient by ``step_size`` px, the others in proportion;
-    where there is no gradient the boxes stay."""
+    Args:
+        objective: The function of boxes ``(..., 4)`` to minimize.
+        start: ``(..., 4)`` xyxy [px].
+        steps: Number of steps.
+        step_size: How far a step moves the coordinate with the largest gradient [px]; the others move in
+            proportion.
+
+    Returns:
+        ``(steps + 1, ..., 4)``: the boxes, the start first.
+    """
     path = [start.detach()]
     for _ in range(steps):
         boxes = path[-1].clone().requires_grad_()

@@ -1,14 +1,17 @@
-"""Pictures of DHN pairs, of training and of soft assignments beside the exact ones."""
+"""Figures about matchers: training pairs, training curves, soft assignments, accuracy and cost."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from ..data.pair_checks import GATED
@@ -16,8 +19,8 @@ from ..data.pairs import Pairs
 from .plots import COLORS
 
 
-def pair(distance: Tensor, assignment: Tensor) -> Figure:
-    """One training pair: (N, M) distances, gated entries grey, and the optimal assignment beside them."""
+def pair(distance: Float[Tensor, "N M"], assignment: Float[Tensor, "N M"]) -> Figure:
+    """Plot a training pair: the distances, gated entries gray, and the optimal assignment."""
     figure, axes = plt.subplots(1, 2, figsize=(8, 2.4))
     _distances(axes[0], distance)
     _assignment(axes[1], assignment, "$A^*$: the optimal assignment")
@@ -25,7 +28,7 @@ def pair(distance: Tensor, assignment: Tensor) -> Figure:
 
 
 def training(history: pd.DataFrame) -> Figure:
-    """Focal loss and weighted accuracy over the steps of a training (``trainer.train``'s history)."""
+    """Plot the focal loss and the weighted accuracy of a training (columns step, loss, WA) over its steps."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3))
     for ax, column, label in zip(axes, ("loss", "WA"), ("focal loss", "WA of a training batch"), strict=True):
         values = history[column]
@@ -37,8 +40,8 @@ def training(history: pd.DataFrame) -> Figure:
     return figure
 
 
-def matches(triples: list[tuple[Tensor, Tensor, Tensor]], titles: list[str]) -> Figure:
-    """A row a matrix: D, the soft assignment, and the optimal one, (N, M) each."""
+def matches(triples: Sequence[tuple[Tensor, Tensor, Tensor]], titles: Sequence[str]) -> Figure:
+    """Plot D, the soft and the optimal assignment (N, M), one row per triple."""
     figure, axes = plt.subplots(len(triples), 3, figsize=(10, 2.1 * len(triples)), squeeze=False)
     for row, (distance, soft, optimal), title in zip(axes, triples, titles, strict=True):
         _distances(row[0], distance, title)
@@ -47,17 +50,25 @@ def matches(triples: list[tuple[Tensor, Tensor, Tensor]], titles: list[str]) -> 
     return figure
 
 
-def busy(pairs: Pairs, count: int, max_entries: int = 300) -> list[int]:
-    """The ``count`` pairs of at most ``max_entries`` entries with the most ungated ones."""
+def densest_pairs(pairs: Pairs, count: int, max_entries: int = 300) -> list[int]:
+    """Return the indices of the ``count`` pairs with the most ungated entries, among those small enough."""
     starts = np.cumsum(pairs.entries) - pairs.entries
     ungated = np.add.reduceat(pairs.distance < GATED, starts) * (pairs.entries <= max_entries)
     return [int(k) for k in np.argsort(-ungated, kind="stable")[:count]]
 
 
 def accuracy_by_size(scores: pd.DataFrame) -> Figure:
-    """Mean WA over the number of entries of a matrix, for both discretisations (of ``scoring.score``)."""
-    edges = np.unique(np.geomspace(1, max(2, (scores.N * scores.M).max() + 1), 9).astype(int))
-    group = pd.cut(scores.N * scores.M, edges, right=False)
+    """Plot the mean WA over the number of entries of a matrix, for both discretizations.
+
+    Args:
+        scores: One row per pair, as ``evaluation.matching.score`` returns it.
+
+    Returns:
+        The figure.
+    """
+    entries = scores["N"] * scores["M"]
+    edges = np.unique(np.geomspace(1, max(2, entries.max() + 1), 9).astype(int))
+    group = pd.cut(entries, edges.tolist(), right=False)
     figure, ax = plt.subplots(figsize=(6, 3.2))
     for axis, marker in (("row", "o"), ("column", "s")):
         values = scores[f"WA_{axis}"].groupby(group, observed=True)
@@ -69,9 +80,14 @@ def accuracy_by_size(scores: pd.DataFrame) -> Figure:
 
 
 def table5(table: pd.DataFrame, measure: str = "WA") -> Figure:
-    """A measure of Table 5, the paper's and ours side by side; ``table`` as ``tables.beside`` makes it.
+    """Plot a measure of Table 5, the paper's beside ours on all test pairs and on the unseen ones.
 
-    Ours on all test pairs and on the unseen ones; whiskers are one standard deviation over seeds.
+    Args:
+        table: Table 5 with the columns of both, and "WA std" over seeds for the error bars.
+        measure: WA, MA or SA.
+
+    Returns:
+        The figure.
     """
     figure, axes = plt.subplots(1, 2, figsize=(11, 3.6), sharey=True, layout="constrained")
     shown = [
@@ -94,7 +110,7 @@ def table5(table: pd.DataFrame, measure: str = "WA") -> Figure:
 
 
 def curves(histories: dict[str, pd.DataFrame]) -> Figure:
-    """Loss and weighted accuracy of several trainings over the share of their steps."""
+    """Plot loss and weighted accuracy of several trainings, by network, over the fraction of their steps."""
     figure, axes = plt.subplots(1, 2, figsize=(11, 3.2))
     for name, history in histories.items():
         share = 100 * history["step"] / history["step"].max()
@@ -108,8 +124,15 @@ def curves(histories: dict[str, pd.DataFrame]) -> Figure:
 
 
 def fig8(scores: pd.DataFrame, axis: str = "row") -> Figure:
-    """Fig. 8: WA over the size of uniform matrices (of ``timing.accuracy_by_size``): mean, and a band of one
-    standard deviation over the matrices of a size."""
+    """Plot Fig. 8: WA over the size of uniform matrices, mean and standard deviation over the matrices.
+
+    Args:
+        scores: As ``timing.accuracy_by_size`` returns them.
+        axis: The discretization, "row" or "column".
+
+    Returns:
+        The figure.
+    """
     figure, ax = plt.subplots(figsize=(8, 4))
     for name, part in scores[scores["discretization"] == axis].groupby("network", sort=False):
         values = part.groupby("size")["WA"]
@@ -124,12 +147,12 @@ def fig8(scores: pd.DataFrame, axis: str = "row") -> Figure:
 
 
 def costs(table: pd.DataFrame) -> Figure:
-    """Time of one forward and backward pass over the number of objects (of ``timing.costs``)."""
+    """Plot the time of one forward and backward pass over the number of objects (of ``timing.costs``)."""
     figure, ax = plt.subplots(figsize=(8, 4))
     for name, part in table.groupby("network", sort=False):
-        style = {"color": "black", "linestyle": "--"} if name == "scipy" else {"color": color_of(name)}
+        line, color = ("-", color_of(name)) if name != "scipy" else ("--", "black")
         label = "scipy's Hungarian (no gradient)" if name == "scipy" else name
-        ax.plot(part["size"], part["ms"], marker="o", markersize=4, label=label, **style)
+        ax.plot(part["size"], part["ms"], line, marker="o", markersize=4, label=label, color=color)
     sizes = sorted(table["size"].unique())
     ax.set(
         xscale="log", yscale="log", xlabel="objects and predictions N = M", ylabel="forward + backward [ms]"
@@ -141,14 +164,16 @@ def costs(table: pd.DataFrame) -> Figure:
 
 
 def price_of_accuracy(table: pd.DataFrame) -> Figure:
-    """Error over time, a line a method: columns method, setting, WA [%], ms (a matrix)."""
+    """Plot the error over the time per matrix, one line per method (of ``timing.price_of_accuracy``)."""
     figure, ax = plt.subplots(figsize=(8, 4))
     offsets = itertools.cycle([(4, 3), (-10, -9)])  # methods that lie close write on either side
     for (name, part), offset in zip(table.groupby("method", sort=False), offsets, strict=False):
         color, errors = color_of(name), 100 - part["WA"]
         ax.plot(part["ms"], errors, marker="o", markersize=4, color=color, label=name)
-        for label, *point in zip(part["setting"], part["ms"], errors, strict=True):
-            ax.annotate(label, point, xytext=offset, textcoords="offset points", fontsize=7, color=color)
+        for label, ms, error in zip(part["setting"], part["ms"], errors, strict=True):
+            ax.annotate(
+                label, (ms, error), xytext=offset, textcoords="offset points", fontsize=7, color=color
+            )
     ax.set(xscale="log", xlabel="time of a matrix [ms]", ylabel="error 100 - WA [%]")
     if (table["WA"] < 100).all():
         ax.set_yscale("log")
@@ -162,8 +187,14 @@ def price_of_accuracy(table: pd.DataFrame) -> Figure:
 
 
 def cosines(tables: dict[str, pd.DataFrame]) -> Figure:
-    """Cosine of each matcher's gradient to the counted measure's, a group of bars a loss
-    (of ``gradient_quality.compare``)."""
+    """Plot the cosine of each matcher's gradient with that of the counted measure.
+
+    Args:
+        tables: By loss, one row per matcher, as ``gradient_quality.compare`` returns it; the same matchers.
+
+    Returns:
+        The figure.
+    """
     figure, ax = plt.subplots(figsize=(10, 3.6), layout="constrained")
     width = 0.8 / len(tables)
     for k, (label, table) in enumerate(tables.items()):
@@ -176,7 +207,7 @@ def cosines(tables: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-#: A colour each network keeps in all pictures.
+#: A network has the same color in all figures.
 _NETWORK_COLORS = {
     "seq_gru": "#0072B2",
     "seq_lstm": "#56B4E9",
@@ -192,27 +223,30 @@ _NETWORK_COLORS = {
 }
 
 
-def color_of(name: str) -> str:
-    """The colour of a network or control."""
-    return _NETWORK_COLORS.get(name, "#444444")
+def color_of(name: object) -> str:
+    """Return the color of a network or control."""
+    return _NETWORK_COLORS.get(str(name), "#444444")
 
 
 def _distances(ax: Axes, distance: Tensor, title: str = "D: distances") -> None:
+    """Draw distances with a color bar, gated entries gray."""
     values = distance.detach().cpu().numpy()
     shown = np.ma.masked_where(values >= GATED, values)
     ax.set_facecolor("#dddddd")
     image = ax.imshow(shown, cmap="viridis", vmin=0, vmax=1)
     ax.figure.colorbar(image, ax=ax, shrink=0.7, aspect=12)
-    _label(ax, f"{title} (grey: gated out)")
+    _label(ax, f"{title} (gray: gated out)")
 
 
 def _assignment(ax: Axes, values: Tensor, title: str) -> None:
+    """Draw an assignment, darker for larger entries."""
     ax.imshow(values.detach().cpu().numpy(), cmap="Blues", vmin=0, vmax=1)
     _label(ax, title)
 
 
 def _label(ax: Axes, title: str) -> None:
+    """Set the title and integer ticks."""
     ax.set_title(title, fontsize=10)
     ax.set(xlabel="object m", ylabel="prediction n")
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))

@@ -1,65 +1,102 @@
-"""Pictures of sequences: frames with their boxes, and what a ground truth or a detector is like."""
+"""Figures of sequences: frames with their boxes, statistics of ground truth and detectors."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 from pandas import DataFrame
 
 from .plots import image_axes
 
 
 def identity_color(identity: int) -> tuple[float, float, float]:
-    """RGB in [0, 1]: bright, the same for the same identity, far apart for neighbouring ones."""
-    return tuple(hsv_to_rgb(((0.1 + identity * 0.618034) % 1, 0.85, (1.0, 0.9)[identity % 2])))
+    """Return the color of an identity, RGB in [0, 1]: bright, and distant for consecutive identities."""
+    hue, value = (0.1 + identity * 0.618034) % 1, (1.0, 0.9)[identity % 2]
+    red, green, blue = hsv_to_rgb((hue, 0.85, value)).tolist()
+    return red, green, blue
 
 
 def street(
-    ax: Axes, image: np.ndarray, table: DataFrame, title: str = "", label: str = "", tails=None
+    ax: Axes,
+    image: NDArray[np.uint8],
+    table: DataFrame,
+    title: str = "",
+    label: str = "",
+    past: DataFrame | None = None,
 ) -> None:
-    """An ``(H, W, 3)`` image with a frame's boxes: in the colour of their identity, or, without one (id -1),
-    the fainter the lower their score.
+    """Draw an image with boxes in the color of their identity; without one (id -1), fainter for low scores.
 
-    ``label`` names a column to write above each box; ``tails`` holds earlier boxes, whose feet become trails.
+    Args:
+        ax: The axes to draw on.
+        image: ``(height, width, 3)`` RGB.
+        table: The frame's boxes: columns id, x1, y1, x2, y2 [px], conf.
+        title: Title of the axes.
+        label: Column to print above each box; none if empty.
+        past: Boxes of earlier frames, for the trails of those in ``table``.
     """
     height, width = image.shape[:2]
     image_axes(ax, (height, width), title)
     ax.imshow(image, extent=(0, width, height, 0))
-    for identity, past in tails.groupby("id") if tails is not None else ():
-        past = past.sort_values("frame") if identity in set(table["id"]) else past[:0]
-        ax.plot((past["x1"] + past["x2"]) / 2, past["y2"], color=identity_color(identity), linewidth=1.6)
-    for box in table.itertuples():
-        known = box.id >= 0
-        color, opacity = (identity_color(box.id), 1) if known else ("#FFE34D", 0.25 + 0.75 * box.conf)
-        outline = {"edgecolor": color, "facecolor": "none", "linewidth": 1.6, "alpha": opacity}
-        ax.add_patch(plt.Rectangle((box.x1, box.y1), box.x2 - box.x1, box.y2 - box.y1, **outline))
+    if past is not None:
+        for identity in sorted(set(past["id"]) & set(table["id"])):
+            trail = past[past["id"] == identity].sort_values("frame")
+            foot = (trail["x1"] + trail["x2"]) / 2
+            ax.plot(foot, trail["y2"], color=identity_color(identity), linewidth=1.6)
+    for box in table.to_dict("records"):
+        color: tuple[float, float, float] | str = "#FFE34D"
+        opacity = 1.0
+        if box["id"] >= 0:
+            color = identity_color(box["id"])
+        else:
+            opacity = 0.25 + 0.75 * box["conf"]
+        corner, size = (box["x1"], box["y1"]), (box["x2"] - box["x1"], box["y2"] - box["y1"])
+        ax.add_patch(
+            Rectangle(corner, *size, edgecolor=color, facecolor="none", linewidth=1.6, alpha=opacity)
+        )
         if label:
-            value = getattr(box, label)
+            value = box[label]
             text = f"{value:.1f}" if isinstance(value, float) else f"{value}"
-            x, y = float(np.clip(box.x1, 0, width - 1)), float(np.clip(box.y1, 8, height - 1))
+            x, y = float(np.clip(box["x1"], 0, width - 1)), float(np.clip(box["y1"], 8, height - 1))
             back = {"facecolor": color, "alpha": 0.85, "linewidth": 0, "pad": 0.6}
             ax.text(x, y, text, fontsize=6, color="black", bbox=back, clip_on=True)
     ax.set(xlim=(0, width), ylim=(height, 0))
 
 
-def streets(panels: dict[str, tuple], columns: int = 3, width: float = 3.6, label: str = "") -> Figure:
-    """Frames side by side: title -> (image, boxes[, earlier boxes for the trails])."""
+def streets(
+    panels: Mapping[str, tuple[Any, ...]], columns: int = 3, width: float = 3.6, label: str = ""
+) -> Figure:
+    """Plot frames side by side; see :func:`street`.
+
+    Args:
+        panels: By title, the image, its boxes, and optionally the boxes of earlier frames for trails.
+        columns: Number of panels in a row.
+        width: Width of a panel [inch].
+        label: Column to print above each box; none if empty.
+
+    Returns:
+        The figure.
+    """
     rows = -(-len(panels) // columns)
     height, across = next(iter(panels.values()))[0].shape[:2]
     size = (columns * width, rows * (width * height / across + 0.3))
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat[len(panels) :]:
         ax.axis("off")
-    for ax, (title, (image, table, *tails)) in zip(axes.flat, panels.items(), strict=False):
-        street(ax, image, table, title, label, *tails)
+    for ax, (title, (image, table, *past)) in zip(axes.flat, panels.items(), strict=False):
+        street(ax, image, table, title, label, *past)
     return figure
 
 
-def crowd_statistics(tables: dict[str, DataFrame]) -> Figure:
-    """For each named ground truth: people in each frame, heights of the boxes [px], visibility (stacked)."""
+def crowd_statistics(tables: Mapping[str, DataFrame]) -> Figure:
+    """Plot people per frame, box heights [px] and visibility of ground truths by name."""
     figure, axes = plt.subplots(1, 3, figsize=(12, 2.9))
     colors = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
     for (name, table), color in zip(tables.items(), colors, strict=False):
@@ -71,7 +108,7 @@ def crowd_statistics(tables: dict[str, DataFrame]) -> Figure:
     axes[1].hist(heights, bins=24, stacked=True, color=colors[: len(tables)])
     axes[1].set(title="height of the boxes", xlabel="height [px]", ylabel="boxes")
     axes[2].hist(shown, bins=20, range=(0, 1), stacked=True, color=colors[: len(tables)])
-    axes[2].set(title="visibility: how much of a person is seen", xlabel="visibility")
+    axes[2].set(title="visible fraction of a person", xlabel="visibility")
     return figure
 
 
@@ -104,8 +141,8 @@ def detector_quality(matched: dict[str, tuple[DataFrame, DataFrame]]) -> Figure:
     return figure
 
 
-def parts(split: dict[str, range], title: str = "") -> Figure:
-    """The parts of a sequence as one bar along its frames."""
+def parts(split: Mapping[str, range], title: str = "") -> Figure:
+    """Plot the parts of a sequence (train, val, test) as a bar along its frames."""
     figure, ax = plt.subplots(figsize=(8, 1.0))
     for (name, frames), color in zip(split.items(), ("#0072B2", "#999999", "#E69F00"), strict=True):
         ax.barh(0, len(frames), left=frames.start - 0.5, color=color)

@@ -1,8 +1,8 @@
-"""Figures about trackers: their training, their rows side by side, and the same frames by several of them."""
+"""Figures about trackers: training curves, comparisons of methods, and frames with their tracks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,13 +14,20 @@ from ..data.video import draw
 from ..evaluation.switches import identity_switches
 from .plots import COLORS
 
-_TRAIL_S = 1.0  # [s] of a trail behind a person
+_TRAIL_S = 1.0  # [s] length of the trail behind a person
 
 
 def training(history: pd.DataFrame, unit: str = "loss") -> Figure:
-    """The loss of a training, one point a row of its history and their running mean; where it was validated,
-    MOTA [%] on the third quarters beside it."""
-    validated = "validation" in history and history["validation"].notna().any()
+    """Plot the loss of a training with its running mean, and the MOTA of its validations, if any.
+
+    Args:
+        history: Columns step, loss and optionally validation (MOTA in [0, 1], NaN between validations).
+        unit: Label of the loss.
+
+    Returns:
+        The figure.
+    """
+    validated = int("validation" in history and history["validation"].notna().any())
     figure, axes = plt.subplots(1, 1 + validated, figsize=(5 + 4 * validated, 3.2), squeeze=False)
     ax = axes[0, 0]
     ax.plot(history["step"], history["loss"], ".", color=COLORS["paper"], markersize=4)
@@ -30,17 +37,27 @@ def training(history: pd.DataFrame, unit: str = "loss") -> Figure:
     ax.set(xlabel="step", ylabel=unit, title="training", ylim=(0, None))
     if validated:
         found = history.dropna(subset=["validation"])
-        best = found.loc[found["validation"].idxmax()]
+        best = found["validation"].argmax()
+        step, mota = found["step"].to_numpy(), 100 * found["validation"].to_numpy()
         ax = axes[0, 1]
-        ax.plot(found["step"], 100 * found["validation"], "o-", color=COLORS["ours"])
-        ax.plot(best["step"], 100 * best["validation"], "o", color=COLORS["fp"], markersize=9, label="kept")
+        ax.plot(step, mota, "o-", color=COLORS["ours"])
+        ax.plot(step[best], mota[best], "o", color=COLORS["fp"], markersize=9, label="kept")
         ax.set(xlabel="step", ylabel="MOTA [%]", title="third quarters", xlim=(0, None))
         ax.legend()
     return figure
 
 
 def rows(ours: pd.DataFrame, keys: list[str], measures: Sequence[str] = ("MOTA", "IDF1", "IDS")) -> Figure:
-    """Rows of ``rows.table``, named by ``keys``, a panel a measure; whiskers are deviations over seeds."""
+    """Plot the rows of a table, one panel per measure, with error bars of one standard deviation over seeds.
+
+    Args:
+        ours: The table, as ``experiments.rows.table`` returns it.
+        keys: Columns that name a row.
+        measures: Columns to plot.
+
+    Returns:
+        The figure.
+    """
     labels = [" ".join(row) for row in ours[keys].to_numpy()]
     height = 0.34 * len(labels) + 1.0
     figure, axes = plt.subplots(1, len(measures), figsize=(3.4 * len(measures), height), sharey=True)
@@ -56,9 +73,15 @@ def rows(ours: pd.DataFrame, keys: list[str], measures: Sequence[str] = ("MOTA",
     return figure
 
 
-def loss_and_mota(histories: dict[str, list[pd.DataFrame]]) -> tuple[Figure, pd.Series]:
-    """Each loss's mean between two validations against MOTA [%] at the second, all seeds; and the rank
-    correlation of the two, by loss."""
+def loss_and_mota(histories: Mapping[str, Sequence[pd.DataFrame]]) -> tuple[Figure, pd.Series[float]]:
+    """Plot the mean loss between two validations against the MOTA of the second.
+
+    Args:
+        histories: By loss, the history of each seed.
+
+    Returns:
+        The figure, and by loss the rank correlation of loss and MOTA.
+    """
     figure, axes = plt.subplots(
         1, len(histories), figsize=(2.9 * len(histories), 2.9), sharey=True, squeeze=False
     )
@@ -74,32 +97,50 @@ def loss_and_mota(histories: dict[str, list[pd.DataFrame]]) -> tuple[Figure, pd.
 
 
 def _between_validations(history: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean loss up to each validation, and the validation's MOTA."""
     number = history["validation"].notna().shift(fill_value=False).cumsum()
     return history.groupby(number).agg(loss=("loss", "mean"), validation=("validation", "max")).dropna()
 
 
-def telling(sequence: mot.Sequence, boxes: pd.DataFrame, frames: range, count: int) -> list[int]:
-    """``count`` frames, a third of a second apart, around where these tracks switch most."""
+def frames_with_most_switches(
+    sequence: mot.Sequence, boxes: pd.DataFrame, frames: range, count: int
+) -> list[int]:
+    """Choose frames, a third of a second apart, in the interval with the most identity switches.
+
+    Args:
+        sequence: The sequence with its ground truth.
+        boxes: Tracks, a table with ``tracking.COLUMNS``.
+        frames: The frames to choose from.
+        count: Number of frames.
+
+    Returns:
+        Up to ``count`` frame numbers.
+    """
     step = max(1, round((sequence.frame_rate or 25) / 3))
     gt = mot.pedestrians(sequence.gt())
     switched = identity_switches(gt[gt["frame"].isin(frames)], boxes)["frame"].to_numpy()
     length = step * (count - 1)
     starts = range(frames.start, max(frames.start + 1, frames.stop - length))
-    first = max(starts, key=lambda start: ((switched > start) & (switched <= start + length)).sum())
+    first = max(starts, key=lambda start: int(((switched > start) & (switched <= start + length)).sum()))
     return [frame for frame in range(first, first + length + 1, step) if frame in frames]
 
 
 def strip(
     sequence: mot.Sequence,
-    variants: dict[str, pd.DataFrame],
+    variants: Mapping[str, pd.DataFrame],
     frames: Sequence[int],
     region: tuple[int, int, int, int] | None = None,
 ) -> Figure:
-    """The same frames, one a column, with the boxes of each variant, one a row; who has switched since the
-    column before is marked.
+    """Show frames with the tracks of several variants, and mark the tracks that switched identity.
 
-    ``variants`` holds tables with ``tracking.COLUMNS`` by name; ``region`` (x1, y1, x2, y2) [px] is the part
-    of the picture that is shown, by default all.
+    Args:
+        sequence: The sequence with its images and ground truth.
+        variants: By name, tracks: a table with ``tracking.COLUMNS``. One row of images each.
+        frames: Frame numbers, ascending, one column each; a switch since the column before is marked.
+        region: (x1, y1, x2, y2) [px] to show, by default the whole image.
+
+    Returns:
+        The figure.
     """
     x1, y1, x2, y2 = region or (0, 0, sequence.width, sequence.height)
     width = 14 / len(frames)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-#: The paper's ranges (``paper.FACTS``): the factor of the size, and the largest offset in widths and heights.
+#: The paper's ranges (Appendix A.2): the factor of the size, and the largest offset in widths and heights.
 SCALES = (0.8, 1.2)
 LARGEST_OFFSET = 0.25
 
