@@ -61,6 +61,22 @@ def sizes(boxes: Array) -> Array:
     return boxes[..., 2:] - boxes[..., :2]
 
 
+def feet(boxes: Array) -> Array:
+    """Return the middles of the bottom edges of boxes: where a standing person touches the ground.
+
+    Args:
+        boxes: ``(..., 4)`` xyxy [px].
+
+    Returns:
+        ``(..., 2)`` x and y [px].
+
+    Example:
+        >>> feet(torch.tensor([[0.0, 0, 10, 40]]))
+        tensor([[ 5., 40.]])
+    """
+    return _join(centers(boxes)[..., :1], boxes[..., 3:])
+
+
 def from_centers(center: Array, size: Array) -> Array:
     """Return the boxes of these centers and sizes.
 
@@ -113,20 +129,21 @@ def mirror(boxes: Float[Tensor, "*batch 4"], width: float) -> Float[Tensor, "*ba
     return torch.stack([width - x2, y1, width - x1, y2], dim=-1)
 
 
-def from_table(table: pd.DataFrame) -> Float[Tensor, "K 4"]:
+def from_table(table: pd.DataFrame, dtype: torch.dtype = torch.float32) -> Float[Tensor, "K 4"]:
     """Return the boxes of a table with the columns ``XYXY``, one per row.
 
     Args:
         table: K rows.
+        dtype: of the result.
 
     Returns:
-        ``(K, 4)`` float32, xyxy [px].
+        ``(K, 4)`` xyxy [px].
 
     Example:
         >>> from_table(pd.DataFrame({"x1": [0], "y1": [1], "x2": [10], "y2": [41]}))
         tensor([[ 0.,  1., 10., 41.]])
     """
-    return torch.tensor(table[XYXY].to_numpy(np.float32))
+    return torch.tensor(table[XYXY].to_numpy(np.float64), dtype=dtype)
 
 
 def check(name: str, boxes: Tensor) -> None:

@@ -26,13 +26,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..boxes import COLUMNS
+from ..numerics import LARGEST
 from .files import atomic
 from .number_rows import AnyPath, MotFormatError, line_of, parse
 
-COLUMNS = ["frame", "id", "x1", "y1", "x2", "y2", "conf", "cls", "visibility"]
 PEDESTRIAN = 1  # the only class that MOTChallenge evaluates
-#: The largest size of a coordinate [px]: the areas of such boxes still fit into float32.
-LARGEST = 1e15
 
 Kind = Literal["results", "detections", "gt"]
 

@@ -4,8 +4,8 @@ Everything is imported from here: ``box_files`` reads and writes the files, ``se
 folders that ``sequence_folders`` finds.
 """
 
+from ..boxes import COLUMNS
 from .box_files import (
-    COLUMNS,
     PEDESTRIAN,
     MotFormatWarning,
     pedestrians,

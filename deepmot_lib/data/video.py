@@ -18,6 +18,7 @@ import pandas as pd
 from PIL import GifImagePlugin, Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
+from ..boxes import XYXY, feet
 from ..report.sequence_plots import identity_color
 from .files import atomic
 from .mot import Sequence
@@ -25,7 +26,6 @@ from .mot import Sequence
 _TRAIL = 2.0  # [s] how long a trail is
 _MARK = 0.6  # [s] how long a film marks a switch: one frame alone would be missed
 _FRAME_RATE = 25.0  # [Hz] of a sequence that does not tell its own
-_BOX = ["x1", "y1", "x2", "y2"]
 _FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans-Bold.ttf")
 _ALARM = (255, 32, 48)
 _SHIFT = 4  # OpenCV takes positions in 1/16 px: boxes that move slowly do not jump
@@ -51,9 +51,9 @@ def draw(
     layer = _Layer(picture.shape[:2])
     for identity, trail in past[past["id"].isin(now["id"])].groupby("id"):
         here = now[now["id"] == identity]
-        feet = pd.concat([trail.sort_values("frame"), here])
-        layer.trail(np.stack([(feet["x1"] + feet["x2"]) / 2, feet["y2"]], axis=1), _rgb(identity), unit)
-    boxes = list(zip(now["id"].tolist(), now[_BOX].to_numpy(float), strict=True))
+        walked = pd.concat([trail.sort_values("frame"), here])
+        layer.trail(feet(walked[XYXY].to_numpy(float)), _rgb(identity), unit)
+    boxes = list(zip(now["id"].tolist(), now[XYXY].to_numpy(float), strict=True))
     boxes.sort(key=lambda box: box[0] in marks)
     for identity, box in boxes:
         if identity in marks:
@@ -206,7 +206,7 @@ def _number_of_frames(path: Path) -> int:
 def _around(boxes: pd.DataFrame, frame: int, before: int, scale: float) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The boxes of a frame, and those of so many frames before it, in pixels of the scaled picture."""
     near = boxes[boxes["frame"].between(frame - before, frame)].copy()
-    near[_BOX] *= scale
+    near[XYXY] *= scale
     return near[near["frame"] == frame], near[near["frame"] < frame]
 
 

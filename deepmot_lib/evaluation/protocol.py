@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from trackeval.datasets import MotChallenge2DBox
 
-from ..data.box_files import LARGEST, PEDESTRIAN
+from ..boxes import XYXY
+from ..data.box_files import PEDESTRIAN
+from ..numerics import LARGEST
 
 PROTOCOLS = ("motchallenge", "plain")
 _MOT16 = (2, 7, 8, 12)  # person on vehicle, static person, distractor, reflection
@@ -28,8 +30,7 @@ DISTRACTORS = {"MOT15": (), "MOT16": _MOT16, "MOT17": _MOT16, "MOT20": (*_MOT16,
 DEFAULT_BENCHMARK = "MOT17"
 MIN_OVERLAP = 0.5 - np.finfo(float).eps  # of a match, with TrackEval's tolerance
 
-BOX = ["x1", "y1", "x2", "y2"]
-NEEDED = ["frame", "id", *BOX]
+NEEDED = ["frame", "id", *XYXY]
 
 
 class EvaluationWarning(UserWarning):
@@ -168,7 +169,7 @@ def frames(gt: pd.DataFrame, results: pd.DataFrame) -> Iterator[tuple[slice, sli
     starts, ends = (
         [np.searchsorted(column, numbers, side) for column in columns] for side in ("left", "right")
     )
-    gt_boxes, result_boxes = (table[BOX].to_numpy(float) for table in (gt, results))
+    gt_boxes, result_boxes = (table[XYXY].to_numpy(float) for table in (gt, results))
     for a, b, c, d in zip(starts[0], ends[0], starts[1], ends[1], strict=True):
         overlap = MotChallenge2DBox._calculate_box_ious(
             gt_boxes[a:b], result_boxes[c:d], box_format="x0y0x1y1"
@@ -186,7 +187,7 @@ def _checked(boxes: pd.DataFrame, what: str) -> pd.DataFrame:
         raise ValueError(f"the {what} lack the columns {', '.join(missing)}")
     if not np.isfinite(boxes[NEEDED].to_numpy(float)).all():
         raise ValueError(f"the {what} hold a number that is not finite")
-    if (boxes[BOX].abs() > LARGEST).any(axis=None):
+    if (boxes[XYXY].abs() > LARGEST).any(axis=None):
         raise ValueError(f"the {what} hold a coordinate larger than {LARGEST:g} px")
     boxes = boxes.sort_values(["frame", "id"])
     twice = boxes.duplicated(["frame", "id"])

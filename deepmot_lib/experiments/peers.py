@@ -14,13 +14,12 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 
+from ..boxes import RESULT_COLUMNS, XYXY
 from ..data.mot import Sequence
-from ..trackers.tracking import COLUMNS
 
 #: Name -> the package's class.
 _CLASSES = {"sort": "SORTTracker", "bytetrack": "ByteTrackTracker", "ocsort": "OCSORTTracker"}
 NAMES = tuple(_CLASSES)
-_BOX = ["x1", "y1", "x2", "y2"]
 
 
 class PeersError(RuntimeError):
@@ -28,7 +27,7 @@ class PeersError(RuntimeError):
 
 
 def track(name: str, sequence: Sequence, frames: range | None = None) -> pd.DataFrame:
-    """The tracks of one of ``NAMES``: a table with ``tracking.COLUMNS``, sorted by frame and id.
+    """The tracks of one of ``NAMES``: a table with ``boxes.RESULT_COLUMNS``, sorted by frame and id.
 
     A peer gets each frame's public detections with their scores as ``det.txt`` has them, but 1 for -1, which
     says that none is known; its boxes are detections, and ``conf`` is their score. Its thresholds are meant
@@ -51,19 +50,21 @@ def track(name: str, sequence: Sequence, frames: range | None = None) -> pd.Data
     if not found["conf"].between(0, 1).all():
         span = f"{found['conf'].min():g} to {found['conf'].max():g}"
         warnings.warn(f"{sequence.name}: scores of {span}, where {name} expects 0 to 1", stacklevel=2)
-    public = {frame: rows[[*_BOX, "conf"]].to_numpy() for frame, rows in found.groupby("frame")}
+    public = {frame: rows[[*XYXY, "conf"]].to_numpy() for frame, rows in found.groupby("frame")}
     public = [public.get(frame, np.empty((0, 5))) for frame in frames]
     start = time.perf_counter()
     tracked = [
         tracker.update(supervision.Detections(xyxy=boxes[:, :4], confidence=boxes[:, 4])) for boxes in public
     ]
     seconds = time.perf_counter() - start
-    rows = [np.empty((0, len(COLUMNS)))]
+    rows = [np.empty((0, len(RESULT_COLUMNS)))]
     for frame, result in zip(frames, tracked, strict=True):
         sure = result[result.tracker_id != -1]  # -1: of no track, or of one that has yet to be confirmed
         if len(sure):
             rows.append(np.column_stack([[frame] * len(sure), sure.tracker_id, sure.xyxy, sure.confidence]))
-    table = pd.DataFrame(np.concatenate(rows), columns=COLUMNS).astype({"frame": np.int64, "id": np.int64})
+    table = pd.DataFrame(np.concatenate(rows), columns=RESULT_COLUMNS).astype(
+        {"frame": np.int64, "id": np.int64}
+    )
     table["id"] += 1  # the package counts from 0
     table = table.sort_values(["frame", "id"], ignore_index=True)
     table.attrs["fps"] = len(frames) / seconds if frames else float("nan")

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..boxes import RESULT_COLUMNS, from_table
 from ..data.mot import MotFormatError, Sequence
 from . import motion
 from .management import Rules, Track, Tracks
 from .tracker import Propagation, Tracker
 
 #: The columns of results; ``mot.write_results`` takes them.
-COLUMNS = ["frame", "id", "x1", "y1", "x2", "y2", "conf"]
-_BOX = ["x1", "y1", "x2", "y2"]
+COLUMNS = RESULT_COLUMNS
 
 #: An external ReID network: (image, boxes (K, 4)) to embeddings (K, C).
 Embed = Callable[[Tensor, Tensor], Tensor]
@@ -120,10 +120,7 @@ def _public(sequence: Sequence) -> dict[int, tuple[Tensor, Tensor]]:
     if not file.is_file():
         raise MotFormatError(file, None, "no such file, and tracks are born of public detections only")
     found = sequence.detections().sort_values("conf", ascending=False, kind="stable")
-    return {
-        int(frame): (torch.tensor(rows[_BOX].to_numpy(np.float32)), torch.ones(len(rows)))
-        for frame, rows in found.groupby("frame")
-    }
+    return {int(frame): (from_table(rows), torch.ones(len(rows))) for frame, rows in found.groupby("frame")}
 
 
 def _memory(tracker: Tracker, encoded: object, tracks: Iterable[Track]) -> Tensor:

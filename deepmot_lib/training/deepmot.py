@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
+from ..boxes import sizes
 from ..data import mot
 from ..data.files import atomic, visible
 from ..distance import appearance_distance, box_distance
@@ -281,5 +282,5 @@ def _smooth_l1(boxes: Tensor, before: LabeledFrame, now: LabeledFrame) -> Tensor
     if not stayed:
         return boxes.sum() * 0
     target = now.boxes[[place[before.ids[k]] for k in stayed]]
-    size = (target[:, 2:] - target[:, :2]).clamp(min=1).repeat(1, 2)
+    size = sizes(target).clamp(min=1).repeat(1, 2)
     return smooth_l1_loss(boxes[stayed] / size, target / size, beta=_BETA)

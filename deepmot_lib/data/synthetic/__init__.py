@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from ...boxes import XYXY
 from ...experiments import settings as profiles
 from .. import mot
 from ..files import temporary_folder
@@ -133,7 +134,7 @@ def _write_sequence(train: Path, number: int, frames: int, image_size: tuple[int
                 os.link(image, folder / "img1" / image.name)
             except OSError:
                 shutil.copy2(image, folder / "img1" / image.name)
-    columns = ["frame", "id", "x1", "y1", "x2", "y2", "visibility", "v1", "w1", "v2", "w2"]
+    columns = ["frame", "id", *XYXY, "visibility", "v1", "w1", "v2", "w2"]
     table = pd.DataFrame(people, columns=columns)
     # Identities count from 1 in the order of appearance.
     table["id"] = pd.factorize(table["id"])[0] + 1

@@ -20,6 +20,7 @@ from scipy.special import expit
 from torchvision.ops import nms
 
 from ...assignment import optimal_assignment
+from ...boxes import XYXY, from_table, sizes
 from ...distance import jaccard_distance
 from ..mot import Sequence, pedestrians
 
@@ -80,11 +81,11 @@ def detect(
         highest score first.
     """
     height, width = image_size
-    boxes = people[["x1", "y1", "x2", "y2"]].to_numpy(float)
+    boxes = people[XYXY].to_numpy(float)
     visible = people[["v1", "w1", "v2", "w2"]].to_numpy(float)
     visibility = people["visibility"].to_numpy(float)
     chance = _correlated_noise(people, frames, rng)
-    tall = np.log2(np.maximum(boxes[:, 3] - boxes[:, 1], 1) / (0.2 * height)).clip(-2.5, 1)
+    tall = np.log2(np.maximum(sizes(boxes)[:, 1], 1) / (0.2 * height)).clip(-2.5, 1)
     quality = detector.bias + detector.small * tall - detector.hidden * (1 - visibility) + chance
     found = (quality > 0) & (visibility > 0.08)
     boxes, visible, visibility, quality = boxes[found], visible[found], visibility[found], quality[found]
@@ -94,18 +95,19 @@ def detect(
     boxes = _jittered(boxes, detector.jitter * (1.5 - 0.5 * visibility)[:, None], rng)
     conf = expit(0.8 * quality + rng.normal(0, 0.4, len(boxes)))
     table = pd.DataFrame({"frame": people["frame"].to_numpy()[found], "conf": conf})
-    table[["x1", "y1", "x2", "y2"]] = boxes
+    table[XYXY] = boxes
     table = table[_nms(table, overlap=0.6)]
 
     twice = table[rng.random(len(table)) < detector.doubles]
-    second = _jittered(twice[["x1", "y1", "x2", "y2"]].to_numpy(), 0.16, rng)
+    second = _jittered(twice[XYXY].to_numpy(), 0.16, rng)
     twice = twice.assign(conf=twice["conf"] * rng.uniform(0.4, 0.9, len(twice)))
-    twice[["x1", "y1", "x2", "y2"]] = second
+    twice[XYXY] = second
     table = pd.concat([table, twice, _ghosts(detector, frames, ghost_box, rng)], ignore_index=True)
 
     table[["x1", "x2"]] = table[["x1", "x2"]].clip(0, width)
     table[["y1", "y2"]] = table[["y1", "y2"]].clip(0, height)
-    table = table[(table["x2"] - table["x1"] > 3) & (table["y2"] - table["y1"] > 6)]
+    across, tall = sizes(table[XYXY].to_numpy(float)).T
+    table = table.loc[(across > 3) & (tall > 6)]
     table["conf"] = table["conf"].clip(0.01, 0.999)
     return table.assign(id=-1).sort_values(["frame", "conf"], ascending=[True, False], kind="stable")
 
@@ -126,13 +128,13 @@ def _jittered(
     boxes: NDArray[np.float64], spread: NDArray[np.float64] | float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Shift each side of boxes (rows, 4) by a random fraction of their size; sides never swap."""
-    extent = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    extent = np.tile(sizes(boxes), 2)
     return boxes + extent * (spread * rng.standard_normal(boxes.shape)).clip(-0.4, 0.4)
 
 
 def _nms(table: pd.DataFrame, overlap: float) -> NDArray[np.bool_]:
     """Mark the rows that remain after non-maximum suppression in each frame at this IoU."""
-    boxes = _tensor(table)
+    boxes = from_table(table, torch.float64)
     scores = torch.from_numpy(table["conf"].to_numpy(copy=True))
     keep = np.zeros(len(table), bool)
     for indices in table.reset_index(drop=True).groupby("frame").indices.values():
@@ -159,9 +161,9 @@ def _ghosts(
             box = box_at(frame) if 1 <= frame <= frames and rng.random() < 0.85 else None
             if box is not None:
                 rows.append((frame, expit(level + rng.normal(0, 0.3)), *box))
-    table = pd.DataFrame(rows, columns=["frame", "conf", "x1", "y1", "x2", "y2"])
-    sides = table[["x1", "y1", "x2", "y2"]].to_numpy(float)
-    table[["x1", "y1", "x2", "y2"]] = _jittered(sides, detector.jitter, rng)
+    table = pd.DataFrame(rows, columns=["frame", "conf", *XYXY])
+    sides = table[XYXY].to_numpy(float)
+    table[XYXY] = _jittered(sides, detector.jitter, rng)
     return table.astype({"frame": int})
 
 
@@ -182,15 +184,11 @@ def match_detections(sequences: Iterable[Sequence]) -> tuple[pd.DataFrame, pd.Da
         rows_of_objects = objects.reset_index(drop=True).groupby("frame").indices
         for frame, rows in boxes.reset_index(drop=True).groupby("frame").indices.items():
             columns = rows_of_objects.get(frame, np.empty(0, int))
-            distance = jaccard_distance(_tensor(boxes.iloc[rows]), _tensor(objects.iloc[columns]))
+            in_frame = boxes.iloc[rows], objects.iloc[columns]
+            distance = jaccard_distance(*(from_table(table, torch.float64) for table in in_frame))
             # The gate leaves pairs at or above it unmatched: an overlap of exactly one half is a match.
             match = optimal_assignment(distance, gate=0.5 + 1e-9).bool().numpy()
             true[rows], found[columns] = match.any(1), match.any(0)
         people.append(objects.assign(found=found))
         detections.append(boxes.assign(true=true))
     return pd.concat(people, ignore_index=True), pd.concat(detections, ignore_index=True)
-
-
-def _tensor(table: pd.DataFrame) -> torch.Tensor:
-    """Return the boxes (rows, 4) of a table."""
-    return torch.from_numpy(table[["x1", "y1", "x2", "y2"]].to_numpy(float, copy=True))
