@@ -10,14 +10,16 @@ While ``fake_cuda`` is entered, ``torch`` behaves as on a machine with one GPU, 
 - random numbers on it come from a generator of its own, which ``torch.cuda.get_rng_state`` returns;
 - ``torch.save`` notes the device, ``torch.load`` asks for ``map_location`` or puts the tensors back on it.
 
-C++ sees CPU tensors throughout: autograd, optimizers and torchvision's operators run as they are.
+C++ sees CPU tensors throughout: autograd, optimizers and torchvision's operators run as they are. What CUDA
+can and this cannot: move a module while a graph holds its parameters.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -26,6 +28,7 @@ import torch
 from torch import Tensor
 from torch.utils import _foreach_utils
 from torch.utils._device import _device_constructors
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map
 
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
@@ -68,17 +71,17 @@ class FakeCudaTensor(Tensor):
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        _refuse_mixture(func, args, kwargs)
-        wrappers = {id(x.held): x for x in tree_leaves((args, kwargs)) if isinstance(x, cls)}
+        rule = _rule(func)
+        tensors = rule.checked(args, kwargs)
+        wrappers = {id(x.held): x for x in tensors if isinstance(x, cls)}
 
-        def wrap(value):
-            if type(value) is not Tensor:
-                return value
+        def wrap(value: Tensor) -> Tensor:
             # An operation in place returns its argument.
             return wrappers[id(value)] if id(value) in wrappers else cls(value)
 
-        with _RANDOM.drawing(kwargs.get("generator")) if _is_random(func) else contextlib.nullcontext():
-            return tree_map(wrap, func(*tree_map(_held, args), **tree_map(_held, kwargs)))
+        held = _map(_held, args), {name: _map(_held, value) for name, value in kwargs.items()}
+        with _RANDOM.drawing(kwargs.get("generator")) if rule.is_random else contextlib.nullcontext():
+            return _map(wrap, func(*held[0], **held[1]))
 
     def __repr__(self, **_: Any) -> str:
         return f"{self.held!r} on {CUDA}"
@@ -114,44 +117,63 @@ class FakeCudaTensor(Tensor):
         )
 
 
-def _held(value: Any) -> Any:
+def _held(value: Tensor) -> Tensor:
     return value.held if isinstance(value, FakeCudaTensor) else value
 
 
-def _is_random(func: torch._ops.OpOverload) -> bool:
-    return torch.Tag.nondeterministic_seeded in func.tags
+def _map(function: Callable[[Tensor], Any], value: Any) -> Any:
+    """Applies a function to the tensors among an operation's arguments or results (pytrees are slow)."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)([_map(function, part) for part in value])
+    return value
 
 
-def _refuse_mixture(func: torch._ops.OpOverload, args: tuple, kwargs: dict) -> None:
-    """RuntimeError where CUDA would not take the arguments, one of which at least is on it."""
-    if func in _CROSSES:
-        return
-    others = list(args)
-    if func in _TAKES_INDICES:
-        if not isinstance(args[0], FakeCudaTensor):
+class _Rule:
+    """What CUDA takes for an operation's arguments."""
+
+    def __init__(self, func: torch._ops.OpOverload) -> None:
+        self.name, self.crosses, self.takes_indices = str(func), func in _CROSSES, func in _TAKES_INDICES
+        self.is_random = torch.Tag.nondeterministic_seeded in func.tags
+        self.takes_scalars = torch.Tag.pointwise in func.tags or func in _TAKES_SCALARS
+        infos = [(a.name, a.alias_info) for a in func._schema.arguments]
+        self.written = [
+            (k, name) for k, (name, info) in enumerate(infos) if info is not None and info.is_write
+        ]
+
+    def checked(self, args: tuple, kwargs: dict) -> list[Tensor]:
+        """All tensors among the arguments, one of which at least is on the GPU; RuntimeError if not all may
+        be where they are."""
+        tensors: list[Tensor] = []
+        _map(tensors.append, [*args, *kwargs.values()])
+        if self.crosses or all(isinstance(x, FakeCudaTensor) for x in tensors):
+            return tensors
+        if self.takes_indices and not isinstance(args[0], FakeCudaTensor):
             raise RuntimeError(
                 "indices should be either on cpu or on the same device as the indexed tensor (cpu)"
             )
-        others[1] = None
-    takes_scalars = torch.Tag.pointwise in func.tags or func in _TAKES_SCALARS
-    written = {id(value) for value in _written(func, args, kwargs)}
-    for value in tree_leaves((others, kwargs)):
-        if not isinstance(value, Tensor) or isinstance(value, FakeCudaTensor):
-            continue
-        if not (takes_scalars and value.ndim == 0 and id(value) not in written):
-            raise RuntimeError(
-                "Expected all tensors to be on the same device, but found at least two devices, "
-                f"{CUDA} and cpu! ({func})"
-            )
+        allowed: list[Tensor] = []
+        if self.takes_indices:
+            _map(allowed.append, args[1])
+        if self.takes_scalars:
+            written: list[Tensor] = []
+            _map(written.append, [args[k] if k < len(args) else kwargs.get(name) for k, name in self.written])
+            allowed += [x for x in tensors if x.ndim == 0 and not any(x is other for other in written)]
+        refuse_mixture([x for x in tensors if not any(x is other for other in allowed)], self.name)
+        return tensors
 
 
-def _written(func: torch._ops.OpOverload, args: tuple, kwargs: dict) -> list[Any]:
-    found = []
-    for position, argument in enumerate(func._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            value = args[position] if position < len(args) else kwargs.get(argument.name)
-            found += tree_leaves(value)
-    return found
+_rule = cache(_Rule)
+
+
+def refuse_mixture(tensors: Sequence[Tensor], name: str) -> None:
+    """RuntimeError where not all tensors are on the GPU."""
+    if not all(isinstance(tensor, FakeCudaTensor) for tensor in tensors):
+        raise RuntimeError(
+            "Expected all tensors to be on the same device, but found at least two devices, "
+            f"{CUDA} and cpu! ({name})"
+        )
 
 
 class _Random:
@@ -245,29 +267,45 @@ def _factory(original: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return make
 
 
-def _rnn(original: Callable) -> Callable:
-    """A recurrent network's function; its seventh argument tells cuDNN whether it is trained."""
+class _Recurrence(torch.autograd.Function):
+    """A whole recurrent network as one operation, as cuDNN's are."""
 
-    def run(
-        sequence: Tensor,
-        hidden: Any,
-        weights: list,
-        bias: bool,
-        layers: int,
-        dropout: float,
-        train: bool,
-        *rest,
-    ):
-        result = original(sequence, hidden, weights, bias, layers, dropout, train, *rest)
-        if isinstance(sequence, FakeCudaTensor) and not train and result[0].requires_grad:
-            result[0].register_hook(_no_backward)
-        return result
+    @staticmethod
+    def forward(ctx, run: Callable[..., tuple], is_training: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
+        refuse_mixture(tensors, "RNN")
+        ctx.inputs = [tensor.held.detach().requires_grad_(tensor.requires_grad) for tensor in tensors]
+        with _RANDOM.drawing(), torch.enable_grad():
+            ctx.outputs = run(*ctx.inputs)
+        ctx.is_training = is_training
+        return tuple(FakeCudaTensor(output) for output in ctx.outputs)
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        if not ctx.is_training:
+            raise RuntimeError("cudnn RNN backward can only be called in training mode")
+        wanted = [tensor for tensor in ctx.inputs if tensor.requires_grad]
+        held = [gradient.held for gradient in gradients]
+        found = iter(torch.autograd.grad(ctx.outputs, wanted, held, allow_unused=True))
+        results = (next(found) if tensor.requires_grad else None for tensor in ctx.inputs)
+        return None, None, *(None if x is None else FakeCudaTensor(x) for x in results)
+
+
+def _rnn(original: Callable) -> Callable:
+    """``torch._VF.gru`` and its like: a sequence, the hidden state (of an LSTM two), weights and settings."""
+
+    def run(sequence: Tensor, hidden: Any, weights: list[Tensor], *rest: Any) -> tuple[Tensor, ...]:
+        if not isinstance(sequence, FakeCudaTensor):
+            return original(sequence, hidden, weights, *rest)
+        states = [hidden] if isinstance(hidden, Tensor) else list(hidden)
+
+        def recur(sequence: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+            first, weights = others[: len(states)], list(others[len(states) :])
+            return original(sequence, first[0] if isinstance(hidden, Tensor) else first, weights, *rest)
+
+        is_training = rest[3]  # after bias, layers and dropout
+        return _Recurrence.apply(recur, is_training, sequence, *states, *weights)
 
     return run
-
-
-def _no_backward(gradient: Tensor) -> None:
-    raise RuntimeError("cudnn RNN backward can only be called in training mode")
 
 
 def _save(original: Callable) -> Callable:
@@ -324,6 +362,34 @@ def _apply(original: Callable) -> Callable:
     return apply
 
 
+class _Backward(TorchDispatchMode):
+    """Puts on the GPU what autograd itself makes there: zeros, to which C++ gives the device that it sees."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        arguments: list[Tensor] = []
+        _map(arguments.append, args)
+        is_made = type(result) is Tensor and not arguments
+        return FakeCudaTensor(result) if is_made and _called_by_autograd() else result
+
+
+def _called_by_autograd() -> bool:
+    """Whether C++ calls, not a Python function's own backward pass, which is held to the rules."""
+    frame = sys._getframe(2)
+    while frame.f_code.co_name in ("inner", "_fn"):  # torch._disable_dynamo around modes
+        frame = frame.f_back
+    return frame.f_code is torch.autograd.graph._engine_run_backward.__code__
+
+
+def _run_backward(original: Callable) -> Callable:
+    def run(roots: Sequence[Tensor], *args: Any, **kwargs: Any) -> Any:
+        is_there = any(isinstance(root, FakeCudaTensor) for root in roots)
+        with _Backward() if is_there else _disable_current_modes():
+            return original(roots, *args, **kwargs)
+
+    return run
+
+
 @contextlib.contextmanager
 def fake_cuda() -> Iterator[torch.device]:
     """Makes this process one with a GPU, ``cuda:0``, until it is left; nested uses are not for it."""
@@ -364,6 +430,7 @@ def fake_cuda() -> Iterator[torch.device]:
         patch(torch, "save", _save(torch.save))
         patch(torch, "load", _load(torch.load))
         patch(torch.nn.Module, "_apply", _apply(torch.nn.Module._apply))
+        patch(torch.autograd, "_engine_run_backward", _run_backward(torch.autograd._engine_run_backward))
         for name in ("gru", "lstm"):
             patch(torch._VF, name, _rnn(getattr(torch._VF, name)))
         stream = SimpleNamespace(is_capturing=lambda: False)

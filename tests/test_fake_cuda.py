@@ -133,6 +133,32 @@ def test_gradients_cross_as_they_should(cuda, here):
     assert torch.equal(first.grad, expected) and torch.equal(second.grad.cpu(), expected)
 
 
+class Forgetful(torch.autograd.Function):
+    """Whose backward pass forgets the device."""
+
+    @staticmethod
+    def forward(ctx, values):
+        return 2 * values
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * torch.full((4,), 2.0)
+
+
+def test_backward_passes_are_held_to_the_rules(there, here):
+    for values in (there, here):
+        values.requires_grad_()
+        # Whose own formulas make zeros.
+        (values[[0, 0, 2]].amax(1) * values.max(1).values).sum().backward()
+        values.index_select(0, torch.tensor([1], device=values.device)).sum().backward()
+    assert there.grad.is_cuda and torch.equal(there.grad.cpu(), here.grad)
+    Forgetful.apply(here).sum().backward()
+    with pytest.raises(RuntimeError, match=DIFFERENT):
+        Forgetful.apply(there).sum().backward()
+    with pytest.raises(RuntimeError, match=DIFFERENT):
+        torch.autograd.grad(Forgetful.apply(there).sum(), there)
+
+
 def network() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 2))

@@ -63,7 +63,8 @@ def counted(
     Returns:
         ``(S,)``: the value of each variant, float64.
     """
-    overlaps = (1 - jaccard_distance(boxes, frame.objects.expand(len(boxes), -1, -1))).double().numpy()
+    overlap = 1 - jaccard_distance(boxes, frame.objects.expand(len(boxes), -1, -1))
+    overlaps = overlap.double().cpu().numpy()
     columns_of = {object_id: column for column, object_id in enumerate(frame.object_ids)}
     former = np.array([columns_of.get(previous.get(track, -1), -1) for track in frame.track_ids])
     had_track = np.isin(frame.object_ids, list(previous.values()))
@@ -78,7 +79,7 @@ def counted(
         errors = matrix.shape[0] + matrix.shape[1] - 2 * len(rows) + loss.gamma * switches
         distance = 1 - matrix[rows, columns].mean() if len(rows) else 0.0
         values[k] = errors / max(matrix.shape[1], 1) + loss.lambda_ * distance
-    return torch.from_numpy(values)
+    return torch.from_numpy(values).to(boxes.device)
 
 
 def counted_gradient(
@@ -99,7 +100,7 @@ def counted_gradient(
     frame = clip[-1]
     previous = {track: track for track in clip[0].track_ids}
     generator = torch.Generator().manual_seed(seed)
-    moves = torch.randn(samples, *frame.predictions.shape, generator=generator)
+    moves = torch.randn(samples, *frame.predictions.shape, generator=generator).to(frame.predictions)
     up, down = (
         counted(frame, previous, move(frame.predictions, sign * spread * moves), loss) for sign in (1, -1)
     )
