@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..assignment import optimal_assignment
+from ..boxes import from_table
 from ..distance import box_distance
 from .mot import Sequence, pedestrians, split
 from .pair_arrays import Pairs, concatenate, from_matrices
@@ -89,8 +90,7 @@ def generate(
 
 def _shuffled(boxes: pd.DataFrame, rng: np.random.Generator) -> Float[Tensor, "K 4"]:
     """Return the ``xyxy`` boxes of a frame in random order."""
-    values = boxes[["x1", "y1", "x2", "y2"]].to_numpy(np.float32)
-    return torch.from_numpy(values[rng.permutation(len(values))])
+    return from_table(boxes)[torch.from_numpy(rng.permutation(len(boxes)))]
 
 
 def batches(

@@ -14,6 +14,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from pandas import DataFrame
 
+from ..boxes import XYXY, feet
 from .plots import image_axes
 
 
@@ -48,8 +49,7 @@ def street(
     if past is not None:
         for identity in sorted(set(past["id"]) & set(table["id"])):
             trail = past[past["id"] == identity].sort_values("frame")
-            foot = (trail["x1"] + trail["x2"]) / 2
-            ax.plot(foot, trail["y2"], color=identity_color(identity), linewidth=1.6)
+            ax.plot(*feet(trail[XYXY].to_numpy(float)).T, color=identity_color(identity), linewidth=1.6)
     for box in table.to_dict("records"):
         color: tuple[float, float, float] | str = "#FFE34D"
         opacity = 1.0
