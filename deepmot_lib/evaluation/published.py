@@ -1,5 +1,4 @@
-"""Published results whose official numbers are known: what the evaluation is held against before it judges
-ours."""
+"""Published results with known official numbers, against which the evaluation is checked."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from . import metrics as evaluation
 #: What the official development kit counts for Lif_T (Hornakova et al., ICML 2020) on the MOT17 training set.
 LIF_T = {"FP": 2655, "FN": 107803, "IDs": 791, "FM": 1153, "MT": 679, "PT": 595, "ML": 364}
 
-#: Measures of the two examples in motmetrics' wheel, from its documentation; HOTA by TrackEval.
+#: Measures of the two examples in motmetrics' package, from its documentation; HOTA by TrackEval.
 TUD = {
     "TUD-Campus": {"MOTA": 0.5265, "IDF1": 0.5577, "MOTP": 0.7228, "HOTA": 0.3914},
     "TUD-Stadtmitte": {"MOTA": 0.5640, "IDF1": 0.6446, "MOTP": 0.6541, "HOTA": 0.3978},
@@ -25,8 +24,14 @@ _ARCHIVE = "results-Lif_T-MOT17-train.tgz"
 
 
 def tud(protocol: str = "plain") -> pd.DataFrame:
-    """The two TUD examples, a row a measure: ``sequence``, ``measure``, ``published``, ``ours``. Needs no
-    data."""
+    """Evaluate the two TUD examples, which motmetrics contains.
+
+    Args:
+        protocol: Name of the protocol.
+
+    Returns:
+        One row per sequence and measure: ``sequence``, ``measure``, ``published``, ``ours``.
+    """
     rows = []
     for name, published in TUD.items():
         folder = Path(str(files("motmetrics"))) / "data" / name
@@ -40,10 +45,14 @@ def tud(protocol: str = "plain") -> pd.DataFrame:
 
 
 def lif_t(root: Path) -> pd.DataFrame | None:
-    """Lif_T on MOT17 train, official protocol, a row a measure: ``measure``, ``published``, ``ours``.
+    """Evaluate Lif_T on MOT17 train under the official protocol.
 
-    ``root`` holds MOT17's labels in ``MOT17-labels/train`` or ``MOT17/train`` and the archive of the result
-    files; None where it does not.
+    Args:
+        root: Folder with MOT17's labels in ``MOT17-labels/train`` or ``MOT17/train``, and the archive of the
+            result files.
+
+    Returns:
+        One row per measure: ``measure``, ``published``, ``ours``; None if the labels or results are missing.
     """
     labels = [root / name / "train" for name in ("MOT17-labels", "MOT17") if (root / name / "train").is_dir()]
     if not labels or not (root / _ARCHIVE).is_file():
@@ -51,7 +60,7 @@ def lif_t(root: Path) -> pd.DataFrame | None:
     with tempfile.TemporaryDirectory() as folder:
         archives.unpack(root / _ARCHIVE, folder)
         results = next(Path(folder).rglob("MOT17-*.txt")).parent
-        ours = evaluation.evaluate(labels[0], results, "motchallenge").loc[evaluation.OVERALL]
+        ours = evaluation.evaluate(labels[0], results, "motchallenge").loc[evaluation.OVERALL].to_dict()
     return pd.DataFrame(
         [{"measure": name, "published": value, "ours": int(ours[name])} for name, value in LIF_T.items()]
     )

@@ -1,8 +1,8 @@
-"""What goes to MOTChallenge's server for MOT16 and MOT17, and what it gives back.
+"""Submissions to MOTChallenge's server for MOT16 and MOT17, and its results.
 
-The server takes one ``.zip``, at its root a file ``SEQUENCE.txt`` for each sequence, in each row ten columns
-``frame, id, left, top, width, height, conf, -1, -1, -1`` (motchallenge.net/instructions). A method may try
-four times, 72 hours apart: so everything is checked before it is zipped. docs/evaluation.md says more.
+The server accepts one ``.zip`` with a file ``SEQUENCE.txt`` for each sequence at its root, and ten columns
+``frame, id, left, top, width, height, conf, -1, -1, -1`` in each row (motchallenge.net/instructions). A
+method may be submitted four times, 72 hours apart, so everything is checked first. See docs/evaluation.md.
 """
 
 from __future__ import annotations
@@ -30,37 +30,56 @@ _COUNTS = ["FP", "FN", "IDS"]
 
 
 class SubmissionError(ValueError):
-    """What is missing or wrong, all of it: ``problems`` is a list of lines."""
+    """Results that cannot be submitted; ``problems`` lists everything that is missing or wrong."""
 
-    def __init__(self, problems: list[str]):
+    def __init__(self, problems: list[str]) -> None:
+        """Create an error from a list of lines."""
         self.problems = problems
         number = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         super().__init__("\n".join([f"{number}, nothing written:", *(f"  {line}" for line in problems)]))
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[SubmissionError], tuple[list[str]]]:
+        """Support pickling, for worker processes."""
         return type(self), (self.problems,)
 
 
 def sequence_names(benchmark: str, part: str = "test") -> list[str]:
-    """The sequences of a part (``test`` or ``train``) of ``MOT16`` (7) or ``MOT17`` (21: three detectors)."""
+    """Return the names of a benchmark's sequences.
+
+    Args:
+        benchmark: "MOT16" or "MOT17".
+        part: "test" or "train".
+
+    Returns:
+        7 names, or 21 for the three detectors of MOT17.
+    """
     return [f"{benchmark}-{video:02d}{end}" for video in _VIDEOS[part] for end in _DETECTORS[benchmark]]
 
 
 def write(
-    results_dir: str | os.PathLike,
-    test_root: str | os.PathLike,
-    archive: str | os.PathLike,
-    train_root: str | os.PathLike | None = None,
+    results_dir: str | os.PathLike[str],
+    test_root: str | os.PathLike[str],
+    archive: str | os.PathLike[str],
+    train_root: str | os.PathLike[str] | None = None,
 ) -> Path:
-    """Zips the result files ``results_dir/SEQUENCE.txt`` of every sequence and returns the archive's path.
+    """Check the result files of a benchmark and zip them for the server.
 
-    ``test_root`` is the folder of the benchmark's test sequences (``MOT17/test`` itself), ``train_root`` that
-    of its training sequences, whose results the server wants too. Which benchmark it is, and the sequences'
-    lengths, are read there. The archive holds what ``mot.write_results`` writes: sorted rows, three decimals.
-    The same results give the same bytes.
+    The archive has sorted rows with three decimals; the same results give the same bytes.
 
-    Raises SubmissionError with all that is missing or wrong, in the folders and in the files, and then leaves
-    the archive as it was; NotADirectoryError or MotFormatError where a folder holds no readable sequences.
+    Args:
+        results_dir: Folder with a file ``SEQUENCE.txt`` for each sequence.
+        test_root: Folder of the benchmark's test sequences (``MOT17/test`` itself), which determine the
+            benchmark.
+        archive: The ``.zip`` to write; not touched if anything is wrong.
+        train_root: Folder of the training sequences, whose results the server requires too.
+
+    Returns:
+        The path of the archive.
+
+    Raises:
+        SubmissionError: Sequences, files or rows are missing or wrong.
+        NotADirectoryError: A folder does not exist.
+        MotFormatError: A folder holds no readable sequences.
     """
     results_dir, archive = Path(results_dir), Path(archive)
     roots = {"test": Path(test_root)} | ({"train": Path(train_root)} if train_root else {})
@@ -76,20 +95,28 @@ def write(
         for name in sorted(f"{sequence.name}.txt" for sequence in sequences):
             canonical = Path(folder) / name
             mot.write_results(canonical, mot.read_boxes(results_dir / name))
-            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))  # not the time of the day
-            entry.external_attr = 0o644 << 16  # readable where it is unpacked
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))  # the same bytes at any time
+            entry.external_attr = 0o644 << 16  # readable by all when unpacked
             zipped.writestr(entry, canonical.read_bytes(), zipfile.ZIP_DEFLATED)
     return archive
 
 
-def problems(sequences: Iterable[mot.Sequence], results_dir: str | os.PathLike) -> list[str]:
-    """What the server would refuse, or count wrongly, in the result files of these sequences; [] if nothing.
+def problems(sequences: Iterable[mot.Sequence], results_dir: str | os.PathLike[str]) -> list[str]:
+    """List what the server would refuse or evaluate wrongly.
 
-    A line each: sequences without a file, ``.txt`` files without a sequence, and for every file each kind of
-    bad row with its line numbers: not ten columns, not finite numbers, a fraction as frame or id, a frame
-    outside the sequence, an id below 1, a negative size, an id twice in a frame. Rows in any order and an
-    empty file (a tracker that found nothing) are fine, as they are to TrackEval, the official kit.
-    Raises NotADirectoryError where there is no such folder.
+    That is: sequences without a file, ``.txt`` files without a sequence, rows without ten columns, numbers
+    that are not finite, fractional frames or ids, frames outside the sequence, ids below 1, negative sizes,
+    an id twice in a frame. Rows in any order and empty files are valid, as in TrackEval, the official kit.
+
+    Args:
+        sequences: The sequences of the submission.
+        results_dir: Folder with a file ``SEQUENCE.txt`` for each sequence.
+
+    Returns:
+        One line per problem, with file and line numbers; empty if there is none.
+
+    Raises:
+        NotADirectoryError: The folder does not exist.
     """
     results_dir = Path(results_dir)
     if not results_dir.is_dir():
@@ -103,15 +130,21 @@ def problems(sequences: Iterable[mot.Sequence], results_dir: str | os.PathLike) 
     return found
 
 
-def server_numbers(path: str | os.PathLike) -> pd.DataFrame:
-    """The server's numbers for methods of one's own, from a CSV with the columns of the paper's Table 4:
-    ``benchmark, method, MOTA, MOTP, IDF1, MT, ML, FP, FN, IDS``, as the server prints them.
+def server_numbers(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read the server's results for methods of one's own.
 
-    ``benchmark`` is MOT16 or MOT17; MOTA to ML are percent (float64; MOTP an overlap, up is better), FP to
-    IDS counts (int64). Returns the rows in the file's order, the columns in the paper's. Raises ValueError,
-    with all that is wrong, on other columns or benchmarks, a method twice, percentages and counts that cannot
-    be, and a MOTA that its counts do not give (the number of boxes in the test sets is known);
-    FileNotFoundError where there is no such file.
+    Args:
+        path: CSV with the columns of the paper's Table 4, ``benchmark, method, MOTA, MOTP, IDF1, MT, ML, FP,
+            FN, IDS``, as the server prints them: MOTA to ML in percent (MOTP an overlap), FP to IDS as
+            counts. The benchmark is MOT16 or MOT17.
+
+    Returns:
+        The rows in the file's order, percentages as float64 and counts as int64.
+
+    Raises:
+        ValueError: Columns or benchmarks differ, a method comes twice, a percentage or count is impossible,
+            or a MOTA does not follow from its counts and the known number of boxes; lists everything.
+        FileNotFoundError: The file does not exist.
     """
     path, columns = Path(path), list(paper.table(4).columns)
     try:
@@ -134,15 +167,16 @@ def server_numbers(path: str | os.PathLike) -> pd.DataFrame:
 
 
 def _incomplete(found: dict[str, list[mot.Sequence]], roots: dict[str, Path]) -> list[str]:
-    """Where the folders are not the whole of one benchmark's parts."""
+    """List how the folders differ from the parts of one benchmark."""
     benchmarks = {sequence.name.split("-")[0] for part in found.values() for sequence in part}
     where = ", ".join(map(str, roots.values()))
     if len(benchmarks) > 1 or not benchmarks <= set(_DETECTORS):
         return [f"{where}: sequences of {', '.join(sorted(benchmarks))}, not of MOT16 or MOT17 alone"]
+    (benchmark,) = benchmarks
     wrong = []
     for part, sequences in found.items():
         names = {sequence.name for sequence in sequences}
-        expected = set(sequence_names(*benchmarks, part))
+        expected = set(sequence_names(benchmark, part))
         if missing := expected - names:
             wrong.append(f"{roots[part]}: not all {part} sequences: {', '.join(sorted(missing))} missing")
         if other := names - expected:
@@ -151,7 +185,7 @@ def _incomplete(found: dict[str, list[mot.Sequence]], roots: dict[str, Path]) ->
 
 
 def _file_problems(file: Path, length: int) -> list[str]:
-    """A line for each kind of bad row in a result file of a sequence with so many frames."""
+    """Describe each kind of bad row in the result file of a sequence of this length."""
     try:
         lines = dict(numbered_lines(file))
     except mot.MotFormatError as error:
@@ -183,15 +217,15 @@ def _file_problems(file: Path, length: int) -> list[str]:
 
 
 def _numbered(lines: dict[int, str], numbers: list[int], shown: int = 5) -> str:
-    """``3 (also 4, 5): '1,-1,...'``: a file can be wrong in every line."""
+    """Format the first line with the numbers of a few others: ``3 (also 4, 5): '1,-1,...'``."""
     first, *others = numbers
     also = ", ".join(map(str, others[: shown - 1])) + (" ..." if len(numbers) > shown else "")
     also = f" (also {also}; {len(numbers)} lines)" if others else ""
     return f"{first}{also}: {lines[first].strip()!r:.60}"
 
 
-def _row_problems(row: pd.Series) -> list[str]:
-    """What is wrong with a row of the server's numbers, all fields text."""
+def _row_problems(row: pd.Series[str]) -> list[str]:
+    """List what is wrong with a row of the server's numbers, all fields text."""
     name = f"{row['benchmark']} {row['method']}"
     wrong = []
     if row["benchmark"] not in _BOXES:

@@ -1,9 +1,10 @@
-"""Which results switch identity, and when: the single events behind the column ``IDs``."""
+"""The single identity switches that the column ``IDs`` counts."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from .protocol import MIN_OVERLAP, Rules, frames, prepare
@@ -12,14 +13,18 @@ COLUMNS = ["frame", "object", "before", "after"]
 
 
 def identity_switches(gt: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
-    """The identity switches of one sequence under the protocol ``motchallenge``: a row each, of int64.
+    """Find the identity switches of one sequence under the protocol ``motchallenge``.
 
-    In ``frame`` the ground-truth id ``object`` is matched by the result id ``after``; at its last match,
-    however long ago, it was by ``before``. Sorted by frame and object; as many rows as ``evaluation``'s IDs.
+    The rule is CLEAR-MOT's as implemented by TrackEval: matches of the frame before are kept while their IoU
+    is at least 0.5, and all others maximize the sum of IoU.
 
-    ``gt`` and ``results`` as ``evaluation.evaluate_sequence`` takes them; raises as it does. The rule is
-    CLEAR-MOT's as TrackEval applies it: matches of the frame before go on while they overlap by half, and all
-    others are chosen for the greatest overlap.
+    Args:
+        gt: Ground truth, as for ``evaluation.evaluate_sequence``.
+        results: Results, likewise.
+
+    Returns:
+        One row per switch, sorted by frame and object, all int64: the ``frame``, the ground-truth id
+        ``object``, the result id ``before`` of its last match, however long ago, and ``after`` of this one.
     """
     gt, results = prepare(gt, results, Rules.of())
     numbers, objects, ids = gt["frame"].to_numpy(), gt["id"].to_numpy(), results["id"].to_numpy()
@@ -27,7 +32,7 @@ def identity_switches(gt: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
     last: dict[int, int] = {}  # each object's last match
     before: dict[int, int] = {}  # of these, the ones in the frame before
     for here, found, overlap in frames(gt, results):
-        if overlap.size:  # else there is nothing to match, and for TrackEval no frame
+        if overlap.size:  # TrackEval skips frames without objects or results
             pairs = _match(overlap, objects[here], ids[found], before)
             switched = [(key, last[key], now) for key, now in pairs.items() if last.get(key, now) != now]
             rows += [(numbers[here.start], *switch) for switch in switched]
@@ -38,9 +43,9 @@ def identity_switches(gt: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _match(
-    overlap: np.ndarray, objects: np.ndarray, ids: np.ndarray, before: dict[int, int]
+    overlap: NDArray[np.floating], objects: NDArray[np.int64], ids: NDArray[np.int64], before: dict[int, int]
 ) -> dict[int, int]:
-    """Object -> result of one frame, from the overlaps (objects, results) and the frame before's matches."""
+    """Match a frame's objects with results, given their IoU and the matches of the frame before."""
     continued = np.array([before.get(key, np.nan) for key in objects.tolist()])[:, None] == ids
     score = np.where(overlap < MIN_OVERLAP, 0.0, 1000.0 * continued + overlap)
     rows, columns = linear_sum_assignment(score, maximize=True)

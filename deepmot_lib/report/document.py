@@ -1,13 +1,14 @@
-"""A report as data: sections of texts, tables, figures and links; and the same as Markdown.
+"""A report as data: sections with text, tables, figures and links; and its rendering as Markdown.
 
-Texts are Markdown in a line or a paragraph; tables, provenances, names and links are data, shown as they are.
-``page.render`` turns the same document into one HTML file.
+Texts are Markdown; tables, provenances, names and links are data and are escaped. ``page.render`` renders the
+same document as HTML.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -17,21 +18,26 @@ from .markdown import escape, target
 
 @dataclass(frozen=True)
 class Table:
-    """A table as ``tables.read`` gives it, numbers in text with ``decimals``.
+    """A table with its provenance.
 
-    ``file``: its CSV, relative to the report, None where it was not run; ``made_from``: its provenance, None
-    likewise. ``text`` says what it shows, ``lacks`` why cells of ours are empty.
+    Attributes:
+        frame: The table.
+        text: What it shows.
+        file: Its CSV, relative to the report; None if it was not run.
+        made_from: Its provenance; None if it was not run.
+        lacks: Why cells of ours are empty.
+        decimals: Decimals of its numbers.
     """
 
     frame: pd.DataFrame
     text: str = ""
     file: str | None = None
-    made_from: dict | None = None
+    made_from: dict[str, Any] | None = None
     lacks: str = ""
     decimals: int = 2
 
     def provenance(self) -> dict[str, str]:
-        """What is known of how it was made, in words."""
+        """Return the known entries of the provenance as text."""
         made_from = self.made_from or {}
         known = {key: value for key, value in made_from.items() if value not in (None, [])}
         return {key: tables.in_words(value) for key, value in known.items()}
@@ -39,7 +45,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture: ``file`` where it lies, ``link`` the same seen from the report."""
+    """A figure: its PNG ``file``, and the ``link`` to it relative to the report."""
 
     file: Path
     link: str
@@ -48,8 +54,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class Link:
-    """A file with a name, ``target`` relative to the report; ``runs`` are what was made of it here: names and
-    targets outside git, which Markdown, read in git, leaves out."""
+    """A link to a file.
+
+    Attributes:
+        name: Its text.
+        target: The file, relative to the report.
+        runs: Names and targets of the file's executed copies; they are not in git, so Markdown omits them.
+    """
 
     name: str
     target: str
@@ -58,6 +69,8 @@ class Link:
 
 @dataclass(frozen=True)
 class Section:
+    """A section of a report."""
+
     heading: str
     text: str = ""
     tables: tuple[Table, ...] = ()
@@ -67,7 +80,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """``warning`` is empty where the numbers may be quoted."""
+    """A report; ``warning`` is empty if its numbers are evidence."""
 
     title: str
     text: str
@@ -76,7 +89,7 @@ class Document:
 
 
 def to_markdown(document: Document) -> str:
-    """The whole document for those who read in git."""
+    """Render a document as Markdown."""
     blocks = [f"# {document.title}", document.text]
     if document.warning:
         blocks.append("> " + document.warning)

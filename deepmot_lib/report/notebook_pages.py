@@ -1,6 +1,6 @@
-"""Executed notebooks as HTML pages that need no network: formulas are MathML, and there are no scripts.
+"""Executed notebooks as HTML pages that work offline: formulas are MathML, and there are no scripts.
 
-nbconvert's own pages fetch MathJax and more from elsewhere, and show bare TeX where that fails.
+nbconvert's own pages load MathJax and more from the network, and show TeX source without it.
 
     python -m deepmot_lib.report.notebook_pages FOLDER NOTEBOOK.ipynb...
 """
@@ -28,40 +28,50 @@ _NO_SCRIPTS = "{% extends 'lab/index.html.j2' %}" + "".join(
 
 
 class _Renderer(IPythonRenderer):
-    """Markdown with MathML, links seen from the page in place of the notebook; ``base``: from one folder to
-    the other."""
+    """Markdown with MathML, and links relative to the page instead of the notebook."""
 
     def __init__(self, base: str) -> None:
+        """Create a renderer; ``base`` is the notebooks' folder relative to the page's."""
         super().__init__(escape=False, exclude_anchor_links=True)
         self.base = base
 
     def inline_math(self, body: str) -> str:
+        """Render an inline formula."""
         return convert(body)
 
     def block_math(self, body: str) -> str:
+        """Render a displayed formula."""
         return convert(body, display="block")
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
+        """Render a link."""
         is_relative = not re.match(r"[a-z]+:|#", url)
         return super().link(text, f"{self.base}/{url}" if is_relative else url, title)
 
 
 class PageExporter(HTMLExporter):
-    """nbconvert's page without a script; ``base`` as for the renderer."""
+    """nbconvert's page without scripts."""
 
     def __init__(self, base: str) -> None:
+        """Create an exporter; ``base`` is the notebooks' folder relative to the page's."""
         super().__init__(raw_template=_NO_SCRIPTS)
         self.base = base
 
     @pass_context
-    def markdown2html(self, context: Context, source: str) -> str:  # nbconvert's filter of that name
-        return MarkdownWithMath(renderer=_Renderer(self.base)).render(source)
+    def markdown2html(self, context: Context, source: str) -> str:
+        """Render Markdown: nbconvert's filter of this name."""
+        return str(MarkdownWithMath(renderer=_Renderer(self.base)).render(source))
 
 
 def write(notebook: str | Path, folder: str | Path) -> Path:
-    """Writes ``folder/NAME.html``; returns its path.
+    """Write an executed notebook as ``folder/NAME.html``.
 
-    Relative links are taken as seen from the checkout's ``notebooks/``, wherever the executed copy lies.
+    Args:
+        notebook: The executed copy; its relative links are those of the checkout's ``notebooks/``.
+        folder: The folder to write to.
+
+    Returns:
+        The page.
     """
     notebook, folder = Path(notebook), Path(folder)
     base = Path(os.path.relpath(NOTEBOOKS, folder)).as_posix()
@@ -72,9 +82,10 @@ def write(notebook: str | Path, folder: str | Path) -> Path:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command line; see the module's text."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m deepmot_lib.report.notebook_pages", description=write.__doc__
+        prog="python -m deepmot_lib.report.notebook_pages",
+        description="Write executed notebooks as HTML pages that work offline.",
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("notebooks", type=Path, nargs="+")

@@ -1,7 +1,7 @@
-"""A document as one HTML file: no network, no scripts, pictures inside.
+"""A document as one self-contained HTML file without scripts.
 
-What the page adds to the numbers it finds in the frames themselves, going by the columns' names: the paper's
-and ours side by side, our difference with its direction, ``X std`` as a spread beside X, the best in bold.
+The columns' names determine the layout: the paper's and our measures side by side, our difference with its
+direction, ``X std`` as a spread beside X, the best in bold.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import mistune
 import numpy as np
@@ -22,7 +23,7 @@ from ..experiments import tables
 from .document import Document, Figure, Table
 from .markdown import target
 
-#: Which way a measure points; of what is in neither, no number is better than another.
+#: The directions of measures; those in neither set have none.
 _MORE_IS_BETTER = frozenset(
     ["MOTA", "MOTP", "IDF1", "IDP", "IDR", "Rcll", "Prcn", "MT", "HOTA", "DetA", "AssA", "WA", "FPS"]
 )
@@ -31,11 +32,17 @@ _LESS_IS_BETTER = frozenset(["ML", "FP", "FN", "IDS", "IDs", "FM", "MA", "SA"])
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the page: a measure, whose it is (``paper``, ``ours`` or empty) and, a row, its text, its
-    spread over seeds, its difference from the paper's number and what that is (``better``, ``worse`` or
-    empty).
+    """A column of a table on the page.
 
-    ``best`` are the rows to print in bold.
+    Attributes:
+        measure: Name of the measure.
+        side: "paper", "ours" or empty.
+        number: Whether the cells are numbers.
+        texts: The cells.
+        spreads: For each row, the standard deviation over seeds.
+        differences: For each row, the difference from the paper's number.
+        verdicts: For each row, whether that is "better", "worse" or neither (empty).
+        best: The rows to print in bold.
     """
 
     measure: str
@@ -50,15 +57,29 @@ class Column:
 
 @dataclass(frozen=True)
 class Block:
-    """Rows that are compared with one another, by number, under a label; empty where there is but one."""
+    """Rows of a table, by number, that are compared with each other; the label of a single block is empty."""
 
     label: str
     rows: list[int]
 
 
 def render(document: Document) -> str:
-    """The page. OSError where a figure cannot be read."""
-    markdown = mistune.create_markdown(escape=True)
+    """Render a document as HTML.
+
+    Args:
+        document: The document.
+
+    Returns:
+        The page.
+
+    Raises:
+        OSError: A figure cannot be read.
+    """
+    convert = mistune.create_markdown(escape=True)
+
+    def markdown(text: str) -> str:
+        return cast(str, convert(text))
+
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -80,45 +101,52 @@ def render(document: Document) -> str:
 
 
 def direction(measure: str) -> int:
-    """1 where more of a measure is better, -1 where less is, 0 where neither: ``WA unseen`` points as WA."""
+    """Return 1 if a higher value of a measure is better, -1 if a lower one is, 0 if neither.
+
+    The first word counts: ``WA unseen`` has the direction of WA.
+    """
     name = measure.partition(" ")[0]
     return (name in _MORE_IS_BETTER) - (name in _LESS_IS_BETTER)
 
 
 def keys(frame: pd.DataFrame) -> list[str]:
-    """The columns that name a row: those of text that a table begins with, of a table of texts the first."""
+    """Return the columns that identify a row: the leading text columns, or the first if all are text."""
     numbers = [pd.api.types.is_numeric_dtype(frame[name]) for name in frame]
     leading = numbers.index(True) if True in numbers else 1
-    return list(frame)[: max(leading, 1)]
+    return list(map(str, frame))[: max(leading, 1)]
 
 
 def blocks(frame: pd.DataFrame) -> list[Block]:
-    """The rows that agree in all keys but the last, in order; those that the paper does not have come last
-    and apart. A table whose blocks would hold a row or so each stays in one piece."""
+    """Group the rows that agree in all keys but the last.
+
+    Rows that the paper does not have follow in blocks of their own. A table is not divided if its blocks
+    would have hardly more than one row each.
+    """
     outer = [frame[name].fillna("").astype(str) for name in keys(frame)[:-1]]
-    theirs = [name for name in frame if name.endswith(" (paper)")]
+    theirs = [name for name in map(str, frame) if name.endswith(" (paper)")]
     beyond = frame[theirs].isna().all(axis=1) if theirs else pd.Series(False, frame.index)
-    found: dict[tuple, list[int]] = {}
+    found: dict[tuple[object, ...], list[int]] = {}
     for row, label in enumerate(zip(beyond, *outer, strict=True)):
         found.setdefault(label, []).append(row)
     if 2 * len(found) > len(frame):
         return [Block("", list(range(len(frame))))]
     return [
-        Block(", ".join([*names, *["beyond the paper"] * apart]), rows)
+        Block(", ".join([*map(str, names), *["beyond the paper"] * bool(apart)]), rows)
         for (apart, *names), rows in sorted(found.items(), key=lambda item: bool(item[0][0]))
     ]
 
 
 def columns(table: Table) -> list[Column]:
-    """The columns behind the keys, the paper's and ours of a measure next to each other."""
+    """Return the columns after the keys."""
     frame = table.frame
-    spreads = {_owner(frame, name): name for name in frame if _owner(frame, name)}
+    names = list(map(str, frame))
+    spreads = {_owner(frame, name): name for name in names if _owner(frame, name)}
     empty = [""] * len(frame)
     found = []
-    for name in frame:
+    for name in names:
         if name in keys(frame) or name in spreads.values():
             continue
-        measure, side = re.fullmatch(r"(.*?)(?: \((paper|ours)\))?", name).groups("")
+        measure, side = _measure_and_side(name)
         differences, verdicts = _differences(table, measure, side)
         found.append(
             Column(
@@ -135,15 +163,23 @@ def columns(table: Table) -> list[Column]:
     return found
 
 
+def _measure_and_side(name: str) -> tuple[str, str]:
+    """Split ``MOTA (ours)`` into the measure and whose it is."""
+    for side in ("paper", "ours"):
+        if name.endswith(f" ({side})"):
+            return name.removesuffix(f" ({side})"), side
+    return name, ""
+
+
 def _owner(frame: pd.DataFrame, name: str) -> str | None:
-    """The column whose spread over seeds this one is: ours where the paper has the measure, too."""
+    """Return the column of which this one is the spread over seeds, None if it is not one."""
     measure = name.removesuffix(" std")
     owners = [owner for owner in (f"{measure} (ours)", measure) if owner in frame and owner != name]
     return owners[0] if owners and name.endswith(" std") else None
 
 
 def _differences(table: Table, measure: str, side: str) -> tuple[list[str], list[str]]:
-    """Ours minus the paper's as text, and whether that is for the better; empty where one of them is."""
+    """Return ours minus the paper's as text, and whether that is better or worse; empty if one is missing."""
     frame = table.frame
     if side != "ours" or f"{measure} (paper)" not in frame:
         return [""] * len(frame), [""] * len(frame)
@@ -158,15 +194,16 @@ def _differences(table: Table, measure: str, side: str) -> tuple[list[str], list
 
 
 def _signed(change: float, decimals: int) -> str:
+    """Format a difference with its sign, ``=`` for none, empty for NaN."""
     return "" if np.isnan(change) else f"{change:+.{decimals}f}".replace("-", "−") if change else "="
 
 
 def _best(table: Table, name: str, sign: int) -> frozenset[int]:
-    """The best rows of each block, all that print alike; none where nothing stands out."""
+    """Return the best rows of each block, all with the same printed value; none if all rows have it."""
     if not sign:
         return frozenset()
     texts = tables.texts(table.frame[name], table.decimals)
-    best = set()
+    best: set[int] = set()
     for block in blocks(table.frame):
         values = {row: sign * float(texts[row]) for row in block.rows if texts[row]}
         if len(set(values.values())) > 1:
@@ -175,16 +212,16 @@ def _best(table: Table, name: str, sign: int) -> frozenset[int]:
 
 
 def picture(figure: Figure) -> dict[str, object]:
-    """``source`` (a data URI), ``width`` and ``height`` in pixels.
+    """Embed a figure: ``source`` (a data URI), ``width`` and ``height`` in pixels.
 
-    Drawings are smallest without loss, rendered streets with a little: whichever WebP is the smaller.
+    Drawings compress best without loss, rendered streets with some: the smaller WebP is taken.
     """
     with Image.open(figure.file) as opened:
         image = opened.convert("RGB")
     files = []
-    for options in ({"lossless": True}, {"quality": 90}):
+    for lossless in (True, False):
         buffer = io.BytesIO()
-        image.save(buffer, "WEBP", **options)
+        image.save(buffer, "WEBP", lossless=lossless, quality=80 if lossless else 90)
         files.append(buffer.getvalue())
     source = "data:image/webp;base64," + base64.b64encode(min(files, key=len)).decode()
     return {"source": source, "width": image.width, "height": image.height}
