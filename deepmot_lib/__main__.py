@@ -11,6 +11,10 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,9 +35,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _print_own_warnings() -> None:
     """Print each warning of the library once, as one line like an error; others stay as they are."""
-    usual, printed = warnings.showwarning, set()
+    usual = warnings.showwarning
+    printed: set[str] = set()
 
-    def show(message, category, *rest, **more) -> None:
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
         if not category.__module__.startswith("deepmot_lib"):
             usual(message, category, *rest, **more)
         elif str(message) not in printed:
@@ -58,7 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(commands, name: str, summary: str, fill: Callable[[argparse.ArgumentParser], Callable]) -> None:
+def _add(
+    commands: argparse._SubParsersAction,
+    name: str,
+    summary: str,
+    fill: Callable[[argparse.ArgumentParser], Callable],
+) -> None:
     """Adds a sub-command: ``fill`` declares its arguments and returns the function that runs it."""
     parser = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
     parser.set_defaults(run=fill(parser))
@@ -118,7 +128,11 @@ def _evaluate(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace],
         several = len(folders) > 1
         print(f"protocol: {arguments.protocol} ({_conditions(table, arguments.benchmark)})")
         for tracker in folders:
-            print(f"\n{tracker}\n" if several else "", _percent(table.loc[tracker]), sep="")
+            print(
+                f"\n{tracker}\n" if several else "",
+                _percent(table.loc[[tracker]].droplevel("tracker")),
+                sep="",
+            )
         if several:
             overall = table.query("sequence == @evaluation.OVERALL").droplevel("sequence")
             overall = overall.sort_values("MOTA", ascending=False)
@@ -145,16 +159,16 @@ def _by_name(folders: list[Path]) -> dict[str, Path]:
     return dict(zip(names, folders, strict=True))
 
 
-def _conditions(table, asked: str | None) -> str:
+def _conditions(table: pd.DataFrame, asked: str | None) -> str:
     """Under what a table's numbers were counted, and how to read them."""
     from .evaluation.protocol import benchmark_of
 
     told = []
     if table.attrs["protocol"] == "motchallenge":
-        taken: dict[str, str] = {}  # benchmark -> why
         for name, benchmark in table.attrs["benchmark"].items():
-            taken[benchmark] = "as asked" if asked else "by name" if benchmark_of(name) else "by default"
-        told += [f"benchmark {benchmark} {why}" for benchmark, why in sorted(taken.items())]
+            why = "as asked" if asked else "by name" if benchmark_of(name) else "by default"
+            told.append(f"benchmark {benchmark} {why}")
+        told = sorted(set(told))
     if table.attrs["classes"]:
         told.append(f"classes {', '.join(map(str, table.attrs['classes']))}")
     if table.attrs["part"]:
@@ -162,7 +176,7 @@ def _conditions(table, asked: str | None) -> str:
     return "; ".join([*told, "ratios in %, MOTP: mean overlap, up is better"])
 
 
-def _percent(table) -> str:
+def _percent(table: pd.DataFrame) -> str:
     """A table of ``evaluation`` to print: ratios in percent, counts as they are."""
     from .evaluation import COUNTS
 

@@ -16,14 +16,11 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .numerics import LARGEST, check_range
-
-#: The columns of a box in every table of the library.
-XYXY = ["x1", "y1", "x2", "y2"]
-#: The columns of tracking results.
-RESULT_COLUMNS = ["frame", "id", *XYXY, "conf"]
-#: The columns of ground truth and detections.
-COLUMNS = [*RESULT_COLUMNS, "cls", "visibility"]
+from .columns import COLUMNS as COLUMNS
+from .columns import LARGEST
+from .columns import RESULT_COLUMNS as RESULT_COLUMNS
+from .columns import XYXY as XYXY
+from .numerics import check_range
 
 #: A tensor or an array, whichever came in.
 Array = TypeVar("Array", Tensor, NDArray[np.floating])

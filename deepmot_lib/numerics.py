@@ -16,8 +16,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-#: The largest size of a coordinate [px], a feature or a distance: sums of squares still fit into float32.
-LARGEST = 1e15
+from .columns import LARGEST as LARGEST
 
 
 def full_precision(values: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

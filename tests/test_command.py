@@ -275,5 +275,7 @@ def test_python_m_and_help_load_nothing_heavy():
         "assert not {'torch', 'trackeval', 'pandas'} & set(sys.modules), 'slow'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    code = "import sys, deepmot_lib.evaluation; assert 'torch' not in sys.modules, 'evaluation needs none'"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     done = subprocess.run([sys.executable, "-m", "deepmot_lib", "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and "evaluate" in done.stdout

@@ -154,6 +154,7 @@ def test_a_random_mot20_sequence_equals_trackeval(tmp_path):
         (["MOT17-02-SDP"], [], "benchmark MOT17 by name; "),
         (["MOT170", "street"], [], "benchmark MOT17 by default; "),
         (["MOT20-01", "street"], [], "benchmark MOT17 by default; benchmark MOT20 by name; "),
+        (["MOT17-01", "street"], [], "benchmark MOT17 by default; benchmark MOT17 by name; "),
         (["MOT20-01", "street"], ["--benchmark", "MOT16"], "benchmark MOT16 as asked; "),
         (["street"], ["--protocol", "plain"], ""),
         (["street"], ["--classes", "1", "4"], "benchmark MOT17 by default; classes 1, 4; "),

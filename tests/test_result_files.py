@@ -169,6 +169,15 @@ def test_a_part_is_evaluated_alone(tmp_path, first):
         evaluate(tmp_path / "gt", tmp_path / "results", part="half")
 
 
+def test_a_part_of_ever_so_many_frames(tmp_path):
+    """Frames are compared, not listed: without seqinfo.ini and pictures the boxes tell them."""
+    (tmp_path / "gt" / "A" / "gt").mkdir(parents=True)
+    row = f"1,{BOXES[0]},1,1,1\n"
+    (tmp_path / "gt" / "A" / "gt" / "gt.txt").write_text(f"1,{row}{2**53 - 1},{row}")
+    write_results(tmp_path / "results", "A", f"1,1,{BOXES[0]},1\n")
+    assert evaluate(tmp_path / "gt", tmp_path / "results", part="train").loc["A", "MOTA"] == 1
+
+
 def test_a_part_stands_in_the_csv(layout):
     results = layout / "ours" / "data"
     write_csv(layout / "whole.csv", evaluate(layout / "gt", results))

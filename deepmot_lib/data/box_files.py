@@ -26,8 +26,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..boxes import COLUMNS
-from ..numerics import LARGEST
+from ..columns import COLUMNS, LARGEST, TRACK_COLUMNS
 from .files import atomic
 from .number_rows import AnyPath, MotFormatError, line_of, parse
 
@@ -273,7 +272,7 @@ def _write(
     extra: tuple[int, ...] = (),
 ) -> None:
     path = Path(path)
-    missing = [name for name in COLUMNS[:6] if name not in boxes]
+    missing = [name for name in TRACK_COLUMNS if name not in boxes]
     if missing:
         raise ValueError(f"{path}: the boxes to write lack the columns {', '.join(missing)}")
     table = boxes.assign(**{name: value for name, value in defaults.items() if name not in boxes})

@@ -4,7 +4,7 @@ Everything is imported from here: ``box_files`` reads and writes the files, ``se
 folders that ``sequence_folders`` finds.
 """
 
-from ..boxes import COLUMNS
+from ..columns import COLUMNS
 from .box_files import (
     PEDESTRIAN,
     MotFormatWarning,

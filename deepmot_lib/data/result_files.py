@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from .box_files import PEDESTRIAN, MotFormatWarning, read_boxes, refuse
@@ -55,9 +54,9 @@ class Paired:
         gt = _within(sequence, sequence.gt(), _ground_truth(sequence))
         results = {tracker: self._results(sequence, files[name]) for tracker, files in self.files.items()}
         if self.part is not None:
-            frames = np.array(split(sequence)[self.part])
-            gt = gt[gt["frame"].isin(frames)]
-            results = {tracker: boxes[boxes["frame"].isin(frames)] for tracker, boxes in results.items()}
+            frames = split(sequence)[self.part]
+            gt = _between(gt, frames)
+            results = {tracker: _between(boxes, frames) for tracker, boxes in results.items()}
         return gt, results
 
     def _results(self, sequence: Sequence, file: AnyPath) -> pd.DataFrame:
@@ -192,3 +191,7 @@ def _within(sequence: Sequence, boxes: pd.DataFrame, file: AnyPath) -> pd.DataFr
         message = f"{sequence.name} has only {len(frames)} frames, {frames[0]} to {frames[-1]}"
         refuse(file, ~allowed, message)
     return boxes
+
+
+def _between(boxes: pd.DataFrame, frames: range) -> pd.DataFrame:
+    return boxes[boxes["frame"].between(frames.start, frames.stop - 1)]

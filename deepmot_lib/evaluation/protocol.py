@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from trackeval.datasets import MotChallenge2DBox
 
-from ..boxes import XYXY
+from ..columns import LARGEST, TRACK_COLUMNS, XYXY
 from ..data.box_files import PEDESTRIAN
-from ..numerics import LARGEST
 
 PROTOCOLS = ("motchallenge", "plain")
 _MOT16 = (2, 7, 8, 12)  # person on vehicle, static person, distractor, reflection
@@ -29,8 +28,6 @@ _MOT16 = (2, 7, 8, 12)  # person on vehicle, static person, distractor, reflecti
 DISTRACTORS = {"MOT15": (), "MOT16": _MOT16, "MOT17": _MOT16, "MOT20": (*_MOT16, 6)}  # non-motorized vehicle
 DEFAULT_BENCHMARK = "MOT17"
 MIN_OVERLAP = 0.5 - np.finfo(float).eps  # of a match, with TrackEval's tolerance
-
-NEEDED = ["frame", "id", *XYXY]
 
 
 class EvaluationWarning(UserWarning):
@@ -137,8 +134,8 @@ def prepare(gt: pd.DataFrame, results: pd.DataFrame, rules: Rules) -> tuple[pd.D
     """Select the ground truth and the results of a sequence that count.
 
     Args:
-        gt: the columns ``NEEDED`` and, if any, conf and cls.
-        results: the columns ``NEEDED``.
+        gt: the columns ``TRACK_COLUMNS`` and, if any, conf and cls.
+        results: the columns ``TRACK_COLUMNS``.
         rules: which count.
 
     Returns:
@@ -183,9 +180,9 @@ def _column(gt: pd.DataFrame, name: str, default: float) -> NDArray:
 
 def _checked(boxes: pd.DataFrame, what: str) -> pd.DataFrame:
     """The boxes sorted by frame and id: the measures must not depend on the order of the rows."""
-    if missing := [name for name in NEEDED if name not in boxes]:
+    if missing := [name for name in TRACK_COLUMNS if name not in boxes]:
         raise ValueError(f"the {what} lack the columns {', '.join(missing)}")
-    if not np.isfinite(boxes[NEEDED].to_numpy(float)).all():
+    if not np.isfinite(boxes[TRACK_COLUMNS].to_numpy(float)).all():
         raise ValueError(f"the {what} hold a number that is not finite")
     if (boxes[XYXY].abs() > LARGEST).any(axis=None):
         raise ValueError(f"the {what} hold a coordinate larger than {LARGEST:g} px")
