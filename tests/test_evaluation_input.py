@@ -100,6 +100,7 @@ def test_world_coordinates_stay_world_coordinates(tmp_path):
     assert (ours["GT"], ours["FN"]) == (3, 2) and ours["MOTA"] == pytest.approx(2 / 3)
 
 
+@pytest.mark.filterwarnings("ignore::deepmot_lib.data.mot.MotFormatWarning")
 def test_the_reading_that_was_taken_is_told_and_can_be_changed(tmp_path, capsys):
     write_sequence(tmp_path / "gt", "A", three_classes("{cls},{visibility},-1"))
     write_results(tmp_path / "results", "A", TWO_FOUND)

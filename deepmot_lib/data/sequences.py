@@ -213,7 +213,9 @@ class Sequence:
             bool, one each.
         """
         inside = frames.between(1, self._info.length or 0)
-        return inside if inside.all() else frames.isin(self.allowed_frames)
+        if inside.all():
+            return inside
+        return frames.between(self.allowed_frames.start, self.allowed_frames.stop - 1)
 
     @cached_property
     def _info(self) -> SeqInfo:
