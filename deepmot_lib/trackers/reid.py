@@ -16,13 +16,15 @@ _CHANNELS = (3, 32, 64, 96, 128)
 
 
 class Embedder(nn.Module):
-    """Embeds people: (image (3, height, width) in [0, 1], boxes (K, 4) in pixels) to (K, 128), unit length.
+    """Embeds the people of an image: what ``tracking.track`` takes as ``embed``.
 
-    What ``tracking.track`` takes as ``embed``; K may be 0, and a box may lie outside of the image. In
-    training mode it normalises over the batch, and takes two boxes or more.
+    In training mode it normalizes over the batch, and takes two boxes or more.
+
+    Args:
+        units: The number of features.
     """
 
-    def __init__(self, units: int = 128):
+    def __init__(self, units: int = 128) -> None:
         super().__init__()
         self.options = {"units": units}
         stages = [
@@ -31,16 +33,23 @@ class Embedder(nn.Module):
         ]
         # Rows of the picture stay apart: shirts are not trousers.
         self.body = nn.Sequential(*stages, nn.AdaptiveAvgPool2d((4, 1)), nn.Flatten())
-        # Batch-hard triplets like to collapse to one point for all; a normalised spread forbids it.
+        # Batch-hard triplets like to collapse to one point for all; a normalized spread forbids it.
         self.head = nn.Sequential(
             nn.Linear(4 * _CHANNELS[-1], units, bias=False), nn.BatchNorm1d(units, affine=False)
         )
 
     def forward(self, image: Tensor, boxes: Tensor) -> Tensor:
+        """Embed the boxes (K, 4) in pixels of an image (3, height, width) in [0, 1].
+
+        K may be 0, and a box may lie outside of the image.
+
+        Returns:
+            (K, units), of unit length.
+        """
         return self.embed(crops(image, boxes))
 
     def embed(self, pictures: Tensor) -> Tensor:
-        """(K, 3, 128, 64) crops in [0, 1] to (K, 128)."""
+        """Embed crops (K, 3, 128, 64) in [0, 1]: (K, units), of unit length."""
         return normalize(self.head(self.body(pictures * 4 - 2)), dim=-1)
 
 
@@ -49,5 +58,5 @@ def _convolution(inputs: int, outputs: int, stride: int) -> nn.Module:
 
 
 def crops(image: Tensor, boxes: Tensor) -> Tensor:
-    """What ``image`` (3, height, width) shows in the boxes (K, 4): (K, 3, 128, 64)."""
+    """Cut the boxes (K, 4) in pixels out of an image (3, height, width): (K, 3, 128, 64)."""
     return roi_align(image[None], [boxes.to(image.dtype)], CROP, aligned=True)

@@ -37,7 +37,7 @@ class CheckpointFile:
             they may be nested.
     """
 
-    path: Path
+    path: str | Path
     fingerprint: Mapping[str, Any]
 
     def load(self) -> dict[str, Any] | None:
@@ -48,19 +48,20 @@ class CheckpointFile:
         Raises:
             CheckpointError: the file is damaged.
         """
-        if not self.path.exists():
+        path = Path(self.path)
+        if not path.exists():
             return None
-        state = read_checkpoint(self.path)
+        state = read_checkpoint(path)
         changed = list(_changes(state["fingerprint"], _plain(self.fingerprint)))
         if changed:
             more = f", and {len(changed) - 3} more" if len(changed) > 3 else ""
-            print(f"{self.path}: trained anew, changed: {', '.join(changed[:3])}{more}")
+            print(f"{path}: trained anew, changed: {', '.join(changed[:3])}{more}")
             return None
         return state
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write the state of a training beside its fingerprint; a write cut short leaves the old file."""
-        write_checkpoint(self.path, {"fingerprint": _plain(self.fingerprint), **state})
+        write_checkpoint(Path(self.path), {"fingerprint": _plain(self.fingerprint), **state})
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 class DHNSchedule:
     """How a Deep Hungarian Net is trained (Appendix A.1).
 
-    ``steps`` are optimiser steps (the paper: 20 epochs over 114,483 pairs in batches of about ten); ``batch``
+    ``steps`` are optimizer steps (the paper: 20 epochs over 114,483 pairs in batches of about ten); ``batch``
     is the largest number of equal-shape matrices in one step. ``cost_cap`` draws a matrix of more entries
     than this with probability ``cost_cap / entries`` instead of 1, which makes all sizes cost alike; None
     draws all alike, as the paper does. ``test_pairs`` evaluates on that many test pairs, drawn with a fixed
@@ -29,11 +29,11 @@ class DHNSchedule:
     hidden_size: int = 256
 
     def options(self, variant: str) -> dict:
-        """What ``matchers.create`` takes for that network: the recurrent ones have a hidden size."""
+        """Return what ``matchers.create`` takes for that network: the recurrent ones have a hidden size."""
         return {"hidden_size": self.hidden_size} if variant.endswith(("gru", "lstm")) else {}
 
     def describe(self) -> str:
-        """The schedule in a line, for a table's provenance."""
+        """Return the schedule in a line, for a table's provenance."""
         drawn = "drawn alike" if self.cost_cap is None else f"above {self.cost_cap} entries more rarely"
         return (
             f"{self.steps:,} steps of at most {self.batch} matrices ({drawn}), "
@@ -60,7 +60,7 @@ class PriceSchedule:
     uniform: float = 0.15
 
     def describe(self) -> str:
-        """The schedule in a line, for a table's provenance."""
+        """Return the schedule in a line, for a table's provenance."""
         return (
             f"{self.steps:,} steps of at most {self.entries:,} entries, AdamW {self.learning_rate:g} with "
             f"cosine decay, {self.uniform:.0%} uniform random matrices mixed in, rounds unrolled in the "
@@ -83,7 +83,7 @@ class DetectorSchedule:
     min_visibility: float = 0.25
 
     def describe(self) -> str:
-        """The schedule in a line, for a table's provenance."""
+        """Return the schedule in a line, for a table's provenance."""
         return (
             f"{self.steps:,} steps of {self.images} images, AdamW {self.learning_rate:g} with warm-up and "
             f"cosine decay, people at least {self.min_visibility:.0%} visible"
@@ -94,7 +94,7 @@ class DetectorSchedule:
 class PairSchedule:
     """How a single-object tracker is pre-trained.
 
-    ``steps`` optimiser steps (Adam, ``learning_rate`` reached after a twentieth of them, then falling to
+    ``steps`` optimizer steps (Adam, ``learning_rate`` reached after a twentieth of them, then falling to
     zero on a cosine) of ``frames`` pairs of frames, at most ``max_frame_gap`` frames apart, with at most
     ``tracks`` people of each pair. ``min_visibility`` (in [0, 1]) is that from which a person can be found;
     ``negatives`` the share of people who are searched where they are not.
@@ -109,7 +109,7 @@ class PairSchedule:
     negatives: float = 0.15
 
     def describe(self) -> str:
-        """The schedule in a line, for a table's provenance."""
+        """Return the schedule in a line, for a table's provenance."""
         return (
             f"{self.steps:,} steps of {self.frames} pairs of frames at most {self.max_frame_gap} apart, Adam "
             f"{self.learning_rate:g} with cosine decay, {self.negatives:.0%} negatives"
@@ -132,7 +132,7 @@ class ReIDSchedule:
     max_crops_per_identity: int = 40
 
     def describe(self) -> str:
-        """The schedule in a line, for a table's provenance."""
+        """Return the schedule in a line, for a table's provenance."""
         return (
             f"{self.steps:,} steps of {self.people} people with {self.pictures} pictures each, Adam "
             f"{self.learning_rate:g} with warm-up and cosine decay, batch-hard triplets"
@@ -141,12 +141,12 @@ class ReIDSchedule:
 
 @dataclass(frozen=True)
 class TrackerSchedule:
-    """How a tracker is trained for the measure it is judged by, or by smooth L1 (Sec. 4.3, Appendix A.2).
+    """How a tracker is trained by the DeepMOT loss or by smooth L1 (Sec. 4.3, Appendix A.2).
 
     ``steps`` of Adam, each on one clip of two frames (the paper: 15 to 18 epochs); with a ReID head
     ``reid_steps``, each on a clip of ``reid_frames``. The paper's ``learning_rate`` falls on a cosine here:
     of so few steps the last ones else decide by chance. ``scale`` is that of the loss's softmaxes
-    (``loss.DeepMOTLoss``), and people at least ``min_visibility`` (in [0, 1]) visible count. ``validations``
+    (``loss.deepmot_loss``), and people at least ``min_visibility`` (in [0, 1]) visible count. ``validations``
     are spread over the steps; the best weights are kept.
     """
 
@@ -159,11 +159,11 @@ class TrackerSchedule:
     validations: int = 5
 
     def clip(self, head: bool) -> tuple[int, int]:
-        """(steps, frames of a clip), with or without a ReID head."""
+        """Return the number of steps and the frames of a clip, with or without a ReID head."""
         return (self.reid_steps, self.reid_frames) if head else (self.steps, 2)
 
     def describe(self, head: bool = False) -> str:
-        """The schedule in a line, for a table's provenance."""
+        """Return the schedule in a line, for a table's provenance."""
         steps, frames = self.clip(head)
         return (
             f"{steps:,} clips of {frames} frames, Adam {self.learning_rate:g} with cosine decay, "
