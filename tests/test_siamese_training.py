@@ -39,7 +39,8 @@ def generator(seed=0):
 def sequence(tmp_path_factory):
     """Three bright boxes that move over noise: 1 to the right, 2 to the left and 3 down.
 
-    3 is hidden in the odd frames, 2 leaves after frame 4. The second half has no images: nobody may look.
+    3 is hidden in the odd frames, 2 leaves after frame 4. The second half's pictures cannot be read: nobody
+    may look.
     """
     root = tmp_path_factory.mktemp("data") / "MOVING"
     (root / "img1").mkdir(parents=True)
@@ -55,8 +56,11 @@ def sequence(tmp_path_factory):
             if not hidden:
                 picture[y : y + 20, x : x + 8, identity - 1] = 250
             rows.append((frame, identity, x, y, x + 8, y + 20, 1, 1, 0.0 if hidden else 1.0))
+        file = root / "img1" / f"{frame:06d}.png"
         if frame <= LENGTH // 2:
-            Image.fromarray(picture).save(root / "img1" / f"{frame:06d}.png")
+            Image.fromarray(picture).save(file)
+        else:
+            file.write_bytes(b"no picture")
     mot.write_ground_truth(root / "gt" / "gt.txt", pd.DataFrame(rows, columns=mot.COLUMNS))
     (root / "seqinfo.ini").write_text(f"[Sequence]\nseqLength={LENGTH}\nimWidth=90\nimHeight=60\n")
     return mot.Sequence.open(root)
