@@ -1,8 +1,7 @@
-"""SORT, ByteTrack and OC-SORT on the same public detections: what association alone, without a look at the
-images, reaches.
+"""SORT, ByteTrack and OC-SORT on the same public detections: association without appearance.
 
-Not written anew: they are those of the package ``trackers`` (Roboflow, Apache 2.0; the extra ``peers``), at
-its default settings. SORT: Bewley et al., 2016; ByteTrack: Zhang et al., 2022; OC-SORT: Cao et al., 2023.
+They are those of the package ``trackers`` (Roboflow, Apache 2.0; the extra ``peers``) with its default
+settings. SORT: Bewley et al., 2016; ByteTrack: Zhang et al., 2022; OC-SORT: Cao et al., 2023.
 """
 
 from __future__ import annotations
@@ -17,28 +16,36 @@ import pandas as pd
 from ..boxes import RESULT_COLUMNS, XYXY
 from ..data.mot import Sequence
 
-#: Name -> the package's class.
+#: The package's class by name.
 _CLASSES = {"sort": "SORTTracker", "bytetrack": "ByteTrackTracker", "ocsort": "OCSORTTracker"}
 NAMES = tuple(_CLASSES)
 
 
 class PeersError(RuntimeError):
-    """Peers that cannot be had; the message says what to do."""
+    """The package of the peers is not installed; the message says how to install it."""
 
 
 def track(name: str, sequence: Sequence, frames: range | None = None) -> pd.DataFrame:
-    """The tracks of one of ``NAMES``: a table with ``boxes.RESULT_COLUMNS``, sorted by frame and id.
+    """Track the public detections of a sequence by a peer.
 
-    A peer gets each frame's public detections with their scores as ``det.txt`` has them, but 1 for -1, which
-    says that none is known; its boxes are detections, and ``conf`` is their score. Its thresholds are meant
-    for scores in [0, 1]: others are passed on with a UserWarning. ``frames`` (default: all) is a range of
-    consecutive frames, such as a part of ``mot.split``.
+    A peer's tracks consist of detections, and ``conf`` is their score. A score of -1 in ``det.txt``, unknown,
+    is passed as 1. The peers' thresholds are for scores in [0, 1]; others are passed with a UserWarning.
 
-    ``attrs["fps"]`` of the table is frames per second of tracking alone, detections read and package imported
-    before; no image is read. A tracker of ours reads and sees the images as well: say so where both stand.
+    Args:
+        name: One of ``NAMES``.
+        sequence: The sequence; its images are not read.
+        frames: Consecutive frames, such as a part of ``mot.split``; by default all.
 
-    Raises ValueError for an unknown name and for frames that are not in the sequence, PeersError where the
-    package is not installed, FileNotFoundError or MotFormatError where detections are missing or broken.
+    Returns:
+        A table with ``boxes.RESULT_COLUMNS``, sorted by frame and id. Its ``attrs["fps"]`` are frames per
+        second
+        of the tracking alone, unlike those of our trackers, which include reading and encoding the images.
+
+    Raises:
+        ValueError: The name is unknown, or frames are not in the sequence.
+        PeersError: The package is not installed.
+        FileNotFoundError: The sequence has no detections.
+        MotFormatError: The detections cannot be read.
     """
     if name not in NAMES:
         raise ValueError(f"unknown peer {name!r}: choose one of {', '.join(NAMES)}")
@@ -50,8 +57,8 @@ def track(name: str, sequence: Sequence, frames: range | None = None) -> pd.Data
     if not found["conf"].between(0, 1).all():
         span = f"{found['conf'].min():g} to {found['conf'].max():g}"
         warnings.warn(f"{sequence.name}: scores of {span}, where {name} expects 0 to 1", stacklevel=2)
-    public = {frame: rows[[*XYXY, "conf"]].to_numpy() for frame, rows in found.groupby("frame")}
-    public = [public.get(frame, np.empty((0, 5))) for frame in frames]
+    values, indices = found[[*XYXY, "conf"]].to_numpy(), found.reset_index(drop=True).groupby("frame").indices
+    public = [values[indices[frame]] if frame in indices else np.empty((0, 5)) for frame in frames]
     start = time.perf_counter()
     tracked = [
         tracker.update(supervision.Detections(xyxy=boxes[:, :4], confidence=boxes[:, 4])) for boxes in public
@@ -59,9 +66,9 @@ def track(name: str, sequence: Sequence, frames: range | None = None) -> pd.Data
     seconds = time.perf_counter() - start
     rows = [np.empty((0, len(RESULT_COLUMNS)))]
     for frame, result in zip(frames, tracked, strict=True):
-        sure = result[result.tracker_id != -1]  # -1: of no track, or of one that has yet to be confirmed
-        if len(sure):
-            rows.append(np.column_stack([[frame] * len(sure), sure.tracker_id, sure.xyxy, sure.confidence]))
+        kept = result[result.tracker_id != -1]  # -1: of no track, or of one that is not confirmed yet
+        if len(kept):
+            rows.append(np.column_stack([[frame] * len(kept), kept.tracker_id, kept.xyxy, kept.confidence]))
     table = pd.DataFrame(np.concatenate(rows), columns=RESULT_COLUMNS).astype(
         {"frame": np.int64, "id": np.int64}
     )
@@ -72,6 +79,7 @@ def track(name: str, sequence: Sequence, frames: range | None = None) -> pd.Data
 
 
 def _packages() -> tuple[ModuleType, ModuleType]:
+    """Import the packages ``trackers`` and ``supervision``."""
     try:
         import supervision
         import trackers

@@ -1,12 +1,15 @@
-"""Running a tracker over a sequence: frame by frame, in memory that does not grow with its length."""
+"""Tracking of a sequence, frame by frame, in memory that does not grow with its length."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -19,8 +22,8 @@ from .tracker import Propagation, Tracker
 #: The columns of results; ``mot.write_results`` takes them.
 COLUMNS = RESULT_COLUMNS
 
-#: An external ReID network: (image, boxes (K, 4)) to embeddings (K, C).
-Embed = Callable[[Tensor, Tensor], Tensor]
+#: An external ReID model: maps an image and boxes (K, 4) to embeddings (K, C).
+Embed: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 def track(
@@ -32,13 +35,25 @@ def track(
     frames: range | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """The tracks of a sequence, from its public detections: a table with ``COLUMNS``, sorted by frame and id.
+    """Track a sequence from its public detections.
 
-    ``detector``, for Tracktor the tracker itself, scores the detections (and moves them, if the rules say
-    so); without one all count as sure. ``embed`` takes the place of the tracker's own appearance. ``frames``
-    (default: all) is a range of consecutive frames, such as a part of ``mot.split``.
+    Args:
+        tracker: The network; set to evaluation mode.
+        sequence: The sequence, with images and detections.
+        rules: Thresholds of track management.
+        detector: Scores the detections, and refines them if the rules ask for it; for Tracktor the tracker
+            itself. Without one all detections have a score of 1.
+        embed: External ReID model, instead of the tracker's own embeddings.
+        frames: Consecutive frames, such as a part of ``mot.split``; by default all.
+        progress: Whether to show a progress bar.
 
-    Raises as ``stream``.
+    Returns:
+        A table with ``COLUMNS``, sorted by frame and id.
+
+    Raises:
+        MotFormatError: There are no detections, or an image is broken or of another size; names the file.
+        FileNotFoundError: An image is missing.
+        ValueError: Frames are not in the sequence.
     """
     rows = [
         (frame, track.id, *track.box.tolist(), track.score)
@@ -59,12 +74,7 @@ def stream(
     frames: range | None = None,
     progress: bool = True,
 ) -> Iterator[tuple[int, list[Track]]]:
-    """As ``track``, but yields (frame, the visible tracks) of one frame after the other.
-
-    Raises MotFormatError, naming the file, where there are no detections to start from and where an image is
-    broken or of another size than the sequence's; FileNotFoundError where one is missing; ValueError for
-    frames that are not in the sequence. The networks are put into evaluation mode.
-    """
+    """Track a sequence and yield each frame with its visible tracks; see :func:`track`."""
     frames = sequence.consecutive(frames)
     public = _public(sequence)
     for network in {tracker, detector, embed}:
@@ -95,7 +105,7 @@ def stream(
             propagated, detected = (
                 found._replace(appearance=embed(image, found.boxes)) for found in (propagated, detected)
             )
-        elif detector is not tracker:  # embeddings of two networks cannot be compared
+        elif detector is not tracker:  # embeddings of two networks are not comparable
             propagated, detected = propagated._replace(appearance=None), detected._replace(appearance=None)
         visible = tracks.step(propagated, detected)
         boxes = torch.stack([track.box for track in visible]).to(device) if visible else boxes[:0]
@@ -104,27 +114,32 @@ def stream(
         yield frame, visible
 
 
-def to_tensor(picture: np.ndarray) -> Tensor:
-    """A uint8 (height, width, 3) picture as a tracker sees it: float32 (3, height, width) in [0, 1]."""
+def to_tensor(picture: NDArray[np.uint8]) -> Float[Tensor, "3 height width"]:
+    """Convert an image (height, width, 3) to the input of a tracker, (3, height, width) in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).float() / 255
 
 
 def _nothing() -> tuple[Tensor, Tensor]:
+    """Return the boxes and scores of a frame without detections."""
     return torch.empty(0, 4), torch.empty(0)
 
 
-def _public(sequence: Sequence) -> dict[int, tuple[Tensor, Tensor]]:
-    """The public detections by frame: boxes and scores, all 1. The files' own scores are on as many scales as
-    there are detectors (or -1): they only give the order, the best first, in which equals are kept."""
+def _public(sequence: Sequence) -> dict[Hashable, tuple[Tensor, Tensor]]:
+    """Return the public detections by frame, best first: boxes and scores, all 1.
+
+    The scores in the files have a different scale for each detector, or are -1; only their order is used.
+    """
     file = sequence.path / "det" / "det.txt"
     if not file.is_file():
         raise MotFormatError(file, None, "no such file, and tracks are born of public detections only")
     found = sequence.detections().sort_values("conf", ascending=False, kind="stable")
-    return {int(frame): (from_table(rows), torch.ones(len(rows))) for frame, rows in found.groupby("frame")}
+    groups = found.reset_index(drop=True).groupby("frame").indices
+    return {frame: (from_table(found.iloc[rows]), torch.ones(len(rows))) for frame, rows in groups.items()}
 
 
 def _memory(tracker: Tracker, encoded: object, tracks: Iterable[Track]) -> Tensor:
-    memories = [track.memory for track in tracks]
+    """Stack what the tracker's network keeps of the tracks, of which there may be none."""
+    memories = [track.memory for track in tracks if track.memory is not None]
     if memories:
         return torch.stack(memories)
     return tracker.init_memory(encoded, torch.empty(0, 4, device=next(tracker.parameters()).device))
