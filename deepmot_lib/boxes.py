@@ -7,7 +7,7 @@ offers for tensors is taken from there: ``box_iou``, ``clip_boxes_to_image``, ``
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -141,6 +141,22 @@ def from_table(table: pd.DataFrame, dtype: torch.dtype = torch.float32) -> Float
         tensor([[ 0.,  1., 10., 41.]])
     """
     return torch.tensor(table[XYXY].to_numpy(np.float64), dtype=dtype)
+
+
+def by_frame(table: pd.DataFrame) -> dict[int, pd.DataFrame]:
+    """Split a table of boxes into those of each frame.
+
+    Args:
+        table: rows with the column ``frame``.
+
+    Returns:
+        The rows of each frame that has any, in their order.
+
+    Example:
+        >>> [len(rows) for rows in by_frame(pd.DataFrame({"frame": [3, 1, 3]})).values()]
+        [1, 2]
+    """
+    return {int(cast(int, frame)): rows for frame, rows in table.groupby("frame")}
 
 
 def check(name: str, boxes: Tensor) -> None:

@@ -25,8 +25,11 @@ CHECKED = [
         "trackers.goturn",
         "trackers.management",
         "trackers.motion",
+        "trackers.reid",
         "trackers.siamrpn",
         "trackers.tracker",
+        "trackers.tracking",
+        "trackers.tracktor",
     )
 ]
 

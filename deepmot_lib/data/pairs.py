@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..assignment import optimal_assignment
-from ..boxes import from_table
+from ..boxes import by_frame, from_table
 from ..distance import box_distance
 from .mot import Sequence, pedestrians, split
 from .pair_arrays import Pairs, concatenate, from_matrices
@@ -71,9 +71,9 @@ def generate(
     rng = np.random.default_rng(seed)
     matrices = []
     for sequence in sequences:
-        objects = dict(iter(pedestrians(sequence.gt()).groupby("frame")))
+        objects = by_frame(pedestrians(sequence.gt()))
         frames = sequence.frames if part is None else split(sequence)[part]
-        for frame, detections in sequence.detections().groupby("frame"):
+        for frame, detections in by_frame(sequence.detections()).items():
             if frame not in objects or frame not in frames:
                 continue
             for _ in range(thresholds_per_frame):

@@ -13,7 +13,7 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 
-from ..boxes import RESULT_COLUMNS, XYXY
+from ..boxes import RESULT_COLUMNS, XYXY, by_frame
 from ..data.mot import Sequence
 
 #: The package's class by name.
@@ -57,8 +57,8 @@ def track(name: str, sequence: Sequence, frames: range | None = None) -> pd.Data
     if not found["conf"].between(0, 1).all():
         span = f"{found['conf'].min():g} to {found['conf'].max():g}"
         warnings.warn(f"{sequence.name}: scores of {span}, where {name} expects 0 to 1", stacklevel=2)
-    values, indices = found[[*XYXY, "conf"]].to_numpy(), found.reset_index(drop=True).groupby("frame").indices
-    public = [values[indices[frame]] if frame in indices else np.empty((0, 5)) for frame in frames]
+    detections = {frame: rows[[*XYXY, "conf"]].to_numpy() for frame, rows in by_frame(found).items()}
+    public = [detections.get(frame, np.empty((0, 5))) for frame in frames]
     start = time.perf_counter()
     tracked = [
         tracker.update(supervision.Detections(xyxy=boxes[:, :4], confidence=boxes[:, 4])) for boxes in public

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
 
+from ..numerics import full_precision
 from .crops import crop, rectangles, to_crop, to_image
 from .tracker import Propagation, Tracker
 
@@ -107,7 +108,7 @@ class GOTURN(Tracker):
         self, memory: Float[Tensor, "K F"], searches: Float[Tensor, "K 3 size size"]
     ) -> tuple[Float[Tensor, "K 4"], Float[Tensor, " K"]]:
         """Predict the shift of the box (K, 4) in crop coordinates, and the logit of the score (K,)."""
-        output = self.regressor(torch.cat([memory, self.features(searches)], dim=1))
+        output = full_precision(self.regressor(torch.cat([memory, self.features(searches)], dim=1)))
         return output[:, :4] * _UNIT, output[:, 4]
 
     def pair_loss(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..boxes import centers, shift
+from ..numerics import without_autocast
 
 _LONG_SIDE = 240  # [px] of the grayscale image on which frames are aligned
 _ITERATIONS, _PRECISION = 50, 1e-4
@@ -91,7 +92,9 @@ def warp_boxes(boxes: Float[Tensor, "*batch 4"], warp: NDArray[np.floating]) -> 
     """
     matrix = torch.as_tensor(warp, dtype=boxes.dtype, device=boxes.device)
     before = centers(boxes)
-    return shift(boxes, before @ matrix[:, :2].T + matrix[:, 2] - before)
+    with without_autocast(boxes):  # bfloat16 would round pixels to 4 or 8 in the width of an image
+        after = before @ matrix[:, :2].T + matrix[:, 2]
+    return shift(boxes, after - before)
 
 
 def constant_velocity(past: Float[Tensor, "T *batch 4"]) -> Float[Tensor, "*batch 4"]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torchvision.ops import roi_align
@@ -16,12 +17,12 @@ _CHANNELS = (3, 32, 64, 96, 128)
 
 
 class Embedder(nn.Module):
-    """Embeds the people of an image: what ``tracking.track`` takes as ``embed``.
+    """A convolutional network from the crops of people to embeddings of unit length.
 
     In training mode it normalizes over the batch, and takes two boxes or more.
 
     Args:
-        units: The number of features.
+        units: Features of an embedding.
     """
 
     def __init__(self, units: int = 128) -> None:
@@ -38,18 +39,22 @@ class Embedder(nn.Module):
             nn.Linear(4 * _CHANNELS[-1], units, bias=False), nn.BatchNorm1d(units, affine=False)
         )
 
-    def forward(self, image: Tensor, boxes: Tensor) -> Tensor:
-        """Embed the boxes (K, 4) in pixels of an image (3, height, width) in [0, 1].
+    def forward(
+        self, image: Float[Tensor, "3 height width"], boxes: Float[Tensor, "K 4"]
+    ) -> Float[Tensor, "K units"]:
+        """Embed the people in an image.
 
-        K may be 0, and a box may lie outside of the image.
+        Args:
+            image: ``(3, height, width)`` RGB in [0, 1].
+            boxes: ``(K, 4)`` xyxy [px]; K may be 0, and a box may lie outside of the image.
 
         Returns:
-            (K, units), of unit length.
+            ``(K, units)``, each of norm 1.
         """
         return self.embed(crops(image, boxes))
 
-    def embed(self, pictures: Tensor) -> Tensor:
-        """Embed crops (K, 3, 128, 64) in [0, 1]: (K, units), of unit length."""
+    def embed(self, pictures: Float[Tensor, "K 3 128 64"]) -> Float[Tensor, "K units"]:
+        """Embed crops ``(K, 3, 128, 64)`` in [0, 1], as :func:`crops` cuts them out."""
         return normalize(self.head(self.body(pictures * 4 - 2)), dim=-1)
 
 
@@ -57,6 +62,14 @@ def _convolution(inputs: int, outputs: int, stride: int) -> nn.Module:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.GroupNorm(8, outputs), nn.ReLU())
 
 
-def crops(image: Tensor, boxes: Tensor) -> Tensor:
-    """Cut the boxes (K, 4) in pixels out of an image (3, height, width): (K, 3, 128, 64)."""
+def crops(image: Float[Tensor, "3 height width"], boxes: Float[Tensor, "K 4"]) -> Float[Tensor, "K 3 128 64"]:
+    """Cut out the boxes of an image, each resized to ``CROP``.
+
+    Args:
+        image: ``(3, height, width)``.
+        boxes: ``(K, 4)`` xyxy [px].
+
+    Returns:
+        ``(K, 3, 128, 64)``.
+    """
     return roi_align(image[None], [boxes.to(image.dtype)], CROP, aligned=True)

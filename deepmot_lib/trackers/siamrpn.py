@@ -9,6 +9,7 @@ from torch.nn.functional import conv2d, cross_entropy, smooth_l1_loss
 
 from ..boxes import centers, from_centers, sizes
 from ..distance import jaccard_distance
+from ..numerics import full_precision
 from .crops import crop, squares, to_crop, to_image
 from .tracker import Propagation, Tracker
 
@@ -161,8 +162,7 @@ class SiamRPN(Tracker):
         field = self.features(searches)
         logits = self._correlate(self.class_search(field), self.class_template(memory))
         offsets = self.box_adjust(self._correlate(self.box_search(field), self.box_template(memory)))
-        logits, offsets = self._by_anchor(logits, 2), self._by_anchor(offsets, 4)
-        return logits, offsets
+        return full_precision(self._by_anchor(logits, 2)), full_precision(self._by_anchor(offsets, 4))
 
     def pair_loss(
         self,

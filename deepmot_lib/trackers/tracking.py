@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..boxes import RESULT_COLUMNS, from_table
+from ..boxes import RESULT_COLUMNS, by_frame, from_table
 from ..data.mot import MotFormatError, Sequence
 from . import motion
 from .management import Rules, Track, Tracks
@@ -119,12 +119,12 @@ def to_tensor(picture: NDArray[np.uint8]) -> Float[Tensor, "3 height width"]:
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).float() / 255
 
 
-def _nothing() -> tuple[Tensor, Tensor]:
+def _nothing() -> tuple[Float[Tensor, "0 4"], Float[Tensor, "0"]]:
     """Return the boxes and scores of a frame without detections."""
     return torch.empty(0, 4), torch.empty(0)
 
 
-def _public(sequence: Sequence) -> dict[Hashable, tuple[Tensor, Tensor]]:
+def _public(sequence: Sequence) -> dict[int, tuple[Tensor, Tensor]]:
     """Return the public detections by frame, best first: boxes and scores, all 1.
 
     The scores in the files have a different scale for each detector, or are -1; only their order is used.
@@ -133,11 +133,10 @@ def _public(sequence: Sequence) -> dict[Hashable, tuple[Tensor, Tensor]]:
     if not file.is_file():
         raise MotFormatError(file, None, "no such file, and tracks are born of public detections only")
     found = sequence.detections().sort_values("conf", ascending=False, kind="stable")
-    groups = found.reset_index(drop=True).groupby("frame").indices
-    return {frame: (from_table(found.iloc[rows]), torch.ones(len(rows))) for frame, rows in groups.items()}
+    return {frame: (from_table(rows), torch.ones(len(rows))) for frame, rows in by_frame(found).items()}
 
 
-def _memory(tracker: Tracker, encoded: object, tracks: Iterable[Track]) -> Tensor:
+def _memory(tracker: Tracker, encoded: object, tracks: Iterable[Track]) -> Float[Tensor, "K ..."]:
     """Stack what the tracker's network keeps of the tracks, of which there may be none."""
     memories = [track.memory for track in tracks if track.memory is not None]
     if memories:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models.detection.transform import resize_boxes
 
+from ..numerics import full_precision
 from . import backbones
 from .features import FeatureStore
 from .tracker import Propagation, Tracker
@@ -61,26 +63,37 @@ class Tracktor(Tracker):
         if self.reid is not None:
             yield from self.reid.parameters()
 
-    def encode(self, image: Tensor) -> EncodedFrame:
+    def encode(self, image: Float[Tensor, "3 height width"]) -> EncodedFrame:
+        """Compute the feature pyramid, or read it where :meth:`keep_features` keeps it."""
         if self.store is None:
             return self._compute_features(image)
         return EncodedFrame(*self.store.get(image, self._compute_features))
 
-    def init_memory(self, encoded: EncodedFrame, boxes: Tensor) -> Tensor:
-        """The embeddings of the boxes, (K, 128), or (K, 0) without a ReID head."""
+    def init_memory(self, encoded: EncodedFrame, boxes: Float[Tensor, "K 4"]) -> Float[Tensor, "K C"]:
+        """Compute the embeddings of boxes, (K, 128), or (K, 0) without a ReID head."""
         if self.reid is None:
             return boxes.new_empty(len(boxes), 0)
-        return self.reid(self._roi_features(encoded, boxes)[1])
+        return full_precision(self.reid(self._roi_features(encoded, boxes)[1]))
 
-    def propagate(self, encoded: EncodedFrame, boxes: Tensor, memory: Tensor | None = None) -> Propagation:
-        """As ``Tracker.propagate``; ``memory`` does not matter. Public detections are scored in the same way:
-        what they are moved to, how sure it is that a person is there.
+    def propagate(
+        self, encoded: EncodedFrame, boxes: Float[Tensor, "K 4"], memory: Tensor | None = None
+    ) -> Propagation:
+        """Regress and score boxes by the box head, those of tracks as well as public detections.
 
         The boxes are not clipped to the image, so that the gradient also reaches those at its border.
+
+        Args:
+            encoded: The frame.
+            boxes: ``(K, 4)`` xyxy [px]; K may be 0.
+            memory: Not used.
+
+        Returns:
+            The boxes, their scores and, with a ReID head, their embeddings.
         """
         roi = self.detector.roi_heads
         resized, features = self._roi_features(encoded, boxes)
-        logits, deltas = roi.box_predictor(features)
+        # torchvision decodes boxes in the dtype of the deltas: in bfloat16 pixels would be rounded to 4 or 8.
+        logits, deltas = (full_precision(output) for output in roi.box_predictor(features))
         # decode(), unlike decode_single(), takes no empty list of boxes.
         moved = roi.box_coder.decode_single(deltas, resized).unflatten(
             1, (backbones.BACKGROUND_AND_PERSON, 4)
@@ -88,23 +101,26 @@ class Tracktor(Tracker):
         return Propagation(
             resize_boxes(moved, encoded.size, encoded.image_size),
             logits.softmax(-1)[:, backbones.PERSON],
-            None if self.reid is None else self.reid(features),
+            None if self.reid is None else full_precision(self.reid(features)),
         )
 
-    def _compute_features(self, image: Tensor) -> EncodedFrame:
+    def _compute_features(self, image: Float[Tensor, "3 height width"]) -> EncodedFrame:
         images, _ = self.detector.transform([image])
         features = dict(self.detector.backbone(images.tensors))
-        return EncodedFrame(features, images.image_sizes[0], tuple(image.shape[-2:]))
+        height, width = image.shape[-2:]
+        return EncodedFrame(features, images.image_sizes[0], (height, width))
 
-    def _roi_features(self, encoded: EncodedFrame, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """The boxes in the resized image, and the box head's features (K, F) there."""
+    def _roi_features(
+        self, encoded: EncodedFrame, boxes: Float[Tensor, "K 4"]
+    ) -> tuple[Float[Tensor, "K 4"], Float[Tensor, "K F"]]:
+        """Return the boxes in the resized image, and the box head's features there."""
         roi = self.detector.roi_heads
         resized = resize_boxes(boxes, encoded.image_size, encoded.size)
         return resized, roi.box_head(roi.box_roi_pool(encoded.features, [resized], [encoded.size]))
 
     @torch.no_grad()
-    def detect(self, image: Tensor) -> Propagation:
-        """All people in an image (3, height, width), by the whole detector; no embeddings."""
+    def detect(self, image: Float[Tensor, "3 height width"]) -> Propagation:
+        """Detect all people in an image, by the whole detector; no embeddings."""
         training = self.detector.training
         try:
             found = self.detector.eval()([image])[0]

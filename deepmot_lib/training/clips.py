@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from ..boxes import from_table
+from ..boxes import by_frame, from_table
 from ..data import mot
 from ..trackers.tracking import to_tensor
-
-
-def by_frame(rows: pd.DataFrame) -> dict[int, pd.DataFrame]:
-    """Split a table of boxes into those of each frame."""
-    return {int(cast(int, frame)): boxes for frame, boxes in rows.groupby("frame")}
 
 
 class LabeledFrame(NamedTuple):

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 from torchvision.ops import clip_boxes_to_image, remove_small_boxes
 
-from ..boxes import from_table, mirror
+from ..boxes import by_frame, from_table, mirror
 from ..data import mot
 from ..trackers.backbones import PERSON
 from ..trackers.tracking import to_tensor
 from ..trackers.tracktor import Tracktor
-from .clips import by_frame
 from .schedules import DetectorSchedule
 from .trainer import Training, warm_cosine
 

@@ -15,13 +15,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..boxes import XYXY, centers, mirror
+from ..boxes import XYXY, by_frame, centers, mirror
 from ..data import mot
 from ..trackers.crops import to_crop
 from ..trackers.goturn import GOTURN
 from ..trackers.siamrpn import SiamRPN
 from ..trackers.tracking import to_tensor
-from .clips import by_frame
 from .perturbation import perturb
 from .schedules import PairSchedule
 from .trainer import Training, warm_cosine
