@@ -1,7 +1,8 @@
-# make reproduce [PROFILE=smoke|standard|paper]   run the whole workflow, write reports/<profile>
+# make reproduce [PROFILE=smoke|standard|paper]   run the whole workflow, write runs/<profile>
 # make check                                      lint, types and the fast tests: the inner loop
 # make test                                       lint, types, all tests and doctests, every notebook
 # make docs                                       the API's pages, to runs/docs
+# make publish PROFILE=standard                   copy a finished run to reports/<profile>, which git keeps
 # make lab | bench | notebooks | clean
 PROFILE ?= smoke
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
@@ -10,10 +11,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: reproduce check test docs lab bench notebooks clean
+.PHONY: reproduce publish check test docs lab bench notebooks clean
 
 reproduce: $(READY)
 	$(BIN)/snakemake --cores $(CORES) --config profile=$(PROFILE) --rerun-incomplete --quiet rules
+
+publish: $(READY)
+	$(BIN)/python -m deepmot_lib.report.publish $(PROFILE)
 
 check: $(READY)
 	$(BIN)/ruff check .

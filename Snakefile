@@ -7,72 +7,83 @@ Files go below the working directory (`--directory`), which is the checkout unle
 """
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
-from deepmot_lib.experiments import settings as profiles
+from deepmot_lib.experiments import settings
+from deepmot_lib.experiments.fingerprints import folder_state
+from deepmot_lib.experiments.source import code_digest
 
 REPO = Path(workflow.basedir)
-PROFILE = profiles.get(config.get("profile", "smoke"))
-RUNS, REPORTS = f"runs/{PROFILE.name}", f"reports/{PROFILE.name}"
-TABLES, FIGURES = f"{REPORTS}/tables", f"{REPORTS}/figures"
+SETTINGS = settings.get(config.get("profile", "smoke"))
+RUNS = f"runs/{SETTINGS.name}"
+TABLES, FIGURES, NOTEBOOKS = f"{RUNS}/tables", f"{RUNS}/figures", f"{RUNS}/notebooks"
 os.environ["DEEPMOT_OUT"] = os.getcwd()
+if os.environ.get("DEEPMOT_DATA"):
+    os.environ["DEEPMOT_DATA"] = os.path.abspath(os.path.expanduser(os.environ["DEEPMOT_DATA"]))
 # A job counts as one core: jobs side by side must not fight over the others.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+PYTHON = shlex.quote(sys.executable).replace("{", "{{").replace("}", "}}")
+DATA = folder_state(os.environ["DEEPMOT_DATA"]) if SETTINGS.real_data and os.environ.get("DEEPMOT_DATA") else ""
 
 
-def library(*patterns):
-    """Source files of the library that a rule's results depend on, besides the notebook and the profiles."""
-    found = {name: sorted((REPO / "deepmot_lib").glob(name)) for name in ("experiments/settings.py", *patterns)}
-    for pattern, files in found.items():
-        if not files:
-            raise ValueError(f"Snakefile: no file deepmot_lib/{pattern}")
-    return [str(file) for files in found.values() for file in files]
+def source(notebook):
+    """A notebook of the checkout."""
+    return f"{REPO}/notebooks/{notebook}.ipynb"
 
 
-def run(notebook, **parameters):
+def code(notebook):
+    """What a notebook's results depend on besides its inputs: its code, all that it imports, and the data.
+
+    Where it differs, the notebook runs again; what the library has kept and is still true is not made again.
+    """
+    return f"{code_digest(source(notebook))} {DATA}"
+
+
+def run(**parameters):
     """The shell command that executes a notebook to {output.notebook}; every one has the parameter profile."""
-    given = " ".join(f"{key}={value}" for key, value in {"profile": PROFILE.name, **parameters}.items())
+    given = " ".join(f"{key}={value}" for key, value in {"profile": SETTINGS.name, **parameters}.items())
     return (
-        f"{sys.executable} -m deepmot_lib.experiments.notebooks run {REPO}/notebooks/{notebook}.ipynb {{output.notebook}} {given} "
-        "> {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+        f"{PYTHON} -m deepmot_lib.experiments.notebooks run {{input.source:q}} {{output.notebook:q}} {given} "
+        "> {log:q} 2>&1 || {{ cat {log:q} >&2; exit 1; }}"
     )
 
 
 rule all:
     input:
-        f"{REPORTS}/REPORT.md",
-        f"{REPORTS}/index.html",
+        f"{RUNS}/REPORT.md",
+        f"{RUNS}/index.html",
 
 
 rule data:
     input:
-        f"{REPO}/notebooks/00_data.ipynb",
-        library("data/mot.py", "report/*plots.py", "data/synthetic/*.py"),
+        source=source("00_data"),
     output:
-        notebook=f"{RUNS}/notebooks/00_data.ipynb",
+        notebook=f"{NOTEBOOKS}/00_data.ipynb",
+    params:
+        code=code("00_data"),
     log:
         f"{RUNS}/logs/00_data.log",
     shell:
-        run("00_data")
+        run()
 
 
 rule dhn_training:
     input:
-        f"{REPO}/notebooks/02_dhn_training.ipynb",
-        library("matchers/*.py", "data/pairs.py", "training/*.py", "assignment.py", "distance.py"),
         rules.data.output,
+        source=source("02_dhn_training"),
     output:
-        notebook=f"{RUNS}/notebooks/02_dhn_training-{{variant}}-{{pairs}}-seed{{seed}}.ipynb",
-        weights=f"{RUNS}/dhn/{{variant}}-{{pairs}}/seed{{seed}}/weights.safetensors",
+        notebook=f"{NOTEBOOKS}/02_dhn_training-{{variant}}-{{pairs}}-seed{{seed}}.ipynb",
         table=f"{TABLES}/dhn_{{variant}}_{{pairs}}_seed{{seed}}.csv",
     wildcard_constraints:
         pairs="released|eq3",
+    params:
+        code=code("02_dhn_training"),
     log:
         f"{RUNS}/logs/02_dhn_training-{{variant}}-{{pairs}}-seed{{seed}}.log",
     shell:
         run(
-            "02_dhn_training",
             variant="{wildcards.variant}",
             pairs="{wildcards.pairs}",
             seed="{wildcards.seed}",
@@ -81,72 +92,73 @@ rule dhn_training:
 
 TRAININGS = [
     expand(rules.dhn_training.output, **{key: [value] for key, value in one._asdict().items()})
-    for one in PROFILE.dhn_runs
+    for one in SETTINGS.dhn_runs
 ]
 
 
 rule dhn_ablation:
     input:
-        f"{REPO}/notebooks/03_dhn_ablation.ipynb",
-        library("experiments/gradient_quality.py", "report/contents.py", "experiments/matrices.py", "training/perturbation.py"),
-        library("paper.py", "experiments/tables.py", "report/plots.py"),
         TRAININGS,
+        source=source("03_dhn_ablation"),
     output:
-        notebook=f"{RUNS}/notebooks/03_dhn_ablation.ipynb",
+        notebook=f"{NOTEBOOKS}/03_dhn_ablation.ipynb",
         table=f"{TABLES}/table6.csv",
         gradients=f"{TABLES}/gradients.csv",
         figure=f"{FIGURES}/03_table5.png",
+    params:
+        code=code("03_dhn_ablation"),
     log:
         f"{RUNS}/logs/03_dhn_ablation.log",
     shell:
-        run("03_dhn_ablation")
+        run()
 
 
 rule matrix_size:
     input:
-        f"{REPO}/notebooks/04_matrix_size.ipynb",
-        library("report/plots.py"),
         TRAININGS,
+        source=source("04_matrix_size"),
     output:
-        notebook=f"{RUNS}/notebooks/04_matrix_size.ipynb",
+        notebook=f"{NOTEBOOKS}/04_matrix_size.ipynb",
         table=f"{TABLES}/fig8.csv",
         costs=f"{TABLES}/costs.csv",
         figure=f"{FIGURES}/fig8.png",
+    params:
+        code=code("04_matrix_size"),
     log:
         f"{RUNS}/logs/04_matrix_size.log",
     shell:
-        run("04_matrix_size")
+        run()
 
 
 def trained_before(wildcards):
     """The runs that a run starts from or tracks with: see experiments/trackers.py."""
-    run = profiles.TrackerRun(**{**wildcards, "seed": int(wildcards.seed)})
-    vanilla = [profiles.TrackerRun(tracker, "vanilla") for tracker in ("tracktor", run.tracker)]
+    run = settings.TrackerRun(**{**wildcards, "seed": int(wildcards.seed)})
+    vanilla = [settings.TrackerRun(tracker, "vanilla") for tracker in ("tracktor", run.tracker)]
     if run.reid == "external":  # no training of its own, and one network of ReID for all
-        vanilla += [run._replace(reid="none"), profiles.TrackerRun("tracktor", "vanilla", "external")]
+        vanilla += [run._replace(reid="none"), settings.TrackerRun("tracktor", "vanilla", "external")]
     table = f"{TABLES}/tracker_{{tracker}}_{{loss}}_{{reid}}_{{matcher}}_seed{{seed}}.csv"
     return [table.format(**one._asdict()) for one in dict.fromkeys(vanilla) if one != run]
 
 
 rule tracker_training:
     input:
-        f"{REPO}/notebooks/07_tracker_training.ipynb",
-        library("trackers/*.py", "training/*.py", "loss.py", "distance.py", "evaluation/*.py", "matchers/weights/*"),
         rules.data.output,
         trained_before,
+        source=source("07_tracker_training"),
     output:
-        notebook=f"{RUNS}/notebooks/07_tracker_training-{{tracker}}-{{loss}}-{{reid}}-{{matcher}}-seed{{seed}}.ipynb",
+        notebook=f"{NOTEBOOKS}/07_tracker_training-{{tracker}}-{{loss}}-{{reid}}-{{matcher}}-seed{{seed}}.ipynb",
         table=f"{TABLES}/tracker_{{tracker}}_{{loss}}_{{reid}}_{{matcher}}_seed{{seed}}.csv",
     wildcard_constraints:
         tracker="tracktor|goturn|siamrpn",
         loss=r"vanilla|smooth_l1|dMOTP|dMOTA[-+A-Z]*(dMOTP)?[-A-Z]*",
         reid="none|external|distance|separate",
         seed=r"\d+",
+    params:
+        code=code("07_tracker_training"),
     log:
         f"{RUNS}/logs/07_tracker_training-{{tracker}}-{{loss}}-{{reid}}-{{matcher}}-seed{{seed}}.log",
     shell:
         run(
-            "07_tracker_training",
             tracker="{wildcards.tracker}",
             loss="{wildcards.loss}",
             reid="{wildcards.reid}",
@@ -157,55 +169,56 @@ rule tracker_training:
 
 TRACKERS = [
     expand(rules.tracker_training.output, **{key: [value] for key, value in one._asdict().items()})
-    for one in PROFILE.trackers.runs
+    for one in SETTINGS.trackers.runs
 ]
 
 
 rule tracker_ablation:
     input:
-        f"{REPO}/notebooks/08_tracker_ablation.ipynb",
-        library("report/contents.py", "paper.py", "experiments/tables.py", "report/*plots.py", "data/video.py", "evaluation/switches.py"),
         TRACKERS,
+        source=source("08_tracker_ablation"),
     output:
-        notebook=f"{RUNS}/notebooks/08_tracker_ablation.ipynb",
+        notebook=f"{NOTEBOOKS}/08_tracker_ablation.ipynb",
         tables=expand(f"{TABLES}/{{name}}.csv", name=["table1", "table2", "table3", "matchers", "table6_training"]),
         figure=f"{FIGURES}/08_table1.png",
+    params:
+        code=code("08_tracker_ablation"),
     log:
         f"{RUNS}/logs/08_tracker_ablation.log",
     shell:
-        run("08_tracker_ablation")
+        run()
 
 
 rule benchmark:
     input:
-        f"{REPO}/notebooks/09_benchmark.ipynb",
-        library("experiments/benchmark.py", "experiments/peers.py", "evaluation/*.py", "data/mot.py", "trackers/*.py"),
-        library("paper.py", "experiments/tables.py", "report/plots.py"),
         TRACKERS,
+        source=source("09_benchmark"),
     output:
-        notebook=f"{RUNS}/notebooks/09_benchmark.ipynb",
+        notebook=f"{NOTEBOOKS}/09_benchmark.ipynb",
         table=f"{TABLES}/table4_local.csv",
         figure=f"{FIGURES}/09_benchmark.png",
+    params:
+        code=code("09_benchmark"),
     log:
         f"{RUNS}/logs/09_benchmark.log",
     shell:
-        run("09_benchmark")
+        run()
 
 
 rule story:
     """The notebooks that only show: nothing reads what they make but the report's figures."""
     input:
-        f"{REPO}/notebooks/{{name}}.ipynb",
-        library("distance.py", "assignment.py", "loss.py", "experiments/gradients.py", "experiments/examples.py"),
-        library("report/playground.py", "report/plots.py", "matchers/*.py", "matchers/weights/*"),
+        source=source("{name}"),
     output:
-        notebook=f"{RUNS}/notebooks/{{name}}.ipynb",
+        notebook=f"{NOTEBOOKS}/{{name}}.ipynb",
     wildcard_constraints:
         name="01_distance_metrics|05_deepmot_loss|06_gradient_visualization",
+    params:
+        code=lambda wildcards: code(wildcards.name),
     log:
         f"{RUNS}/logs/{{name}}.log",
     shell:
-        run("{wildcards.name}")
+        run()
 
 
 # Everything before the report.
@@ -228,30 +241,30 @@ rule notebook_pages:
     """The executed notebooks as HTML, for the report to lead to."""
     input:
         FINISHED,
-        library("report/notebook_pages.py"),
     output:
         directory(f"{RUNS}/html"),
     params:
         notebooks=lambda wildcards, input: [file for file in input if file.endswith(".ipynb")],
+        code=code_digest("deepmot_lib.report.notebook_pages"),
     log:
         f"{RUNS}/logs/notebook_pages.log",
     shell:
-        f"{sys.executable} -m deepmot_lib.report.notebook_pages {{output}} {{params.notebooks:q}} "
-        "> {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+        f"{PYTHON} -m deepmot_lib.report.notebook_pages {{output:q}} {{params.notebooks:q}} "
+        "> {log:q} 2>&1 || {{ cat {log:q} >&2; exit 1; }}"
 
 
 rule report:
     input:
-        f"{REPO}/notebooks/10_report.ipynb",
-        library("report/*.py", "report/page.html", "evaluation/*.py", "data/result_files.py"),
-        library("experiments/tables.py", "paper.py"),
         FINISHED,
         rules.notebook_pages.output,
+        source=source("10_report"),
     output:
-        report=f"{REPORTS}/REPORT.md",
-        page=f"{REPORTS}/index.html",
-        notebook=f"{RUNS}/notebooks/10_report.ipynb",
+        report=f"{RUNS}/REPORT.md",
+        page=f"{RUNS}/index.html",
+        notebook=f"{NOTEBOOKS}/10_report.ipynb",
+    params:
+        code=code("10_report"),
     log:
         f"{RUNS}/logs/10_report.log",
     shell:
-        run("10_report")
+        run()

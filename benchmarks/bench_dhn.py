@@ -23,6 +23,7 @@ from deepmot_lib.evaluation import matching as scoring
 from deepmot_lib.experiments import pairs as data
 from deepmot_lib.experiments import settings as profiles
 from deepmot_lib.experiments import timing
+from deepmot_lib.experiments.experiment import data_folder
 from deepmot_lib.training import trainer
 from deepmot_lib.training.checkpoint import CheckpointFile
 from deepmot_lib.training.matcher import focal_loss
@@ -53,7 +54,7 @@ def network(name: str) -> matchers.Matcher:
 
 def _training() -> list[Ratio]:
     """Ours, trained in full: its time over half an hour, if it reaches its aim on 1,000 test pairs."""
-    root = profiles.data_root()
+    root = data_folder()
     if root is None or not (root / "dhn" / "test.npz").is_file():
         print("bench_dhn: training skipped, DEEPMOT_DATA with dhn/ is needed", file=sys.stderr)
         return []

@@ -19,7 +19,7 @@ import trackeval
 
 from benchmarks import Ratio
 from deepmot_lib.evaluation import evaluate
-from deepmot_lib.experiments import settings as profiles
+from deepmot_lib.experiments.experiment import data_folder
 
 TARGET = 1.0
 ROUNDS = 2  # the best of so many, taken in turns: the machine may be busy with something else
@@ -27,7 +27,7 @@ ROUNDS = 2  # the best of so many, taken in turns: the machine may be busy with 
 
 def run() -> list[Ratio]:
     """Our time over TrackEval's, at most 1; nothing without the data."""
-    root = profiles.data_root()
+    root = data_folder()
     archive = root and root / "results-Lif_T-MOT17-train.tgz"
     if archive is None or not archive.is_file():
         print("bench_evaluation: skipped, DEEPMOT_DATA with Lif_T's result files is needed", file=sys.stderr)

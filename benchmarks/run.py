@@ -13,6 +13,7 @@ import pandas as pd
 
 from benchmarks import Ratio
 from deepmot_lib.experiments import tables
+from deepmot_lib.report.tables import to_markdown
 
 
 def table(ratios: list[Ratio]) -> str:
@@ -26,7 +27,7 @@ def table(ratios: list[Ratio]) -> str:
         }
         for ratio in ratios
     ]
-    return tables.to_markdown(pd.DataFrame(rows, columns=["what", "ratio", "target", "met"]))
+    return to_markdown(pd.DataFrame(rows, columns=["what", "ratio", "target", "met"]))
 
 
 def main() -> int:

@@ -235,18 +235,18 @@ def _track(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], No
     parser.add_argument("--video", type=Path, metavar="FILE", help="also draw the tracks: .mp4 or .gif")
 
     def run(arguments: argparse.Namespace) -> None:
+        import torch
+
         from .data import mot, video
-        from .experiments import default_weights as best
-        from .experiments import sequences as data
-        from .trackers import tracking
+        from .experiments import default_weights
 
         if arguments.video:
             video.check(arguments.video)
         sequence = mot.Sequence.open(arguments.sequence)
-        team, told = best.team(arguments.tracker, arguments.weights)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        networks, told = default_weights.pipeline(arguments.tracker, arguments.weights, device)
         print(told)
-        rules = data.rules(arguments.tracker)
-        boxes = tracking.track(team.tracker, sequence, rules, team.detector)
+        boxes = networks.track(sequence, progress=True)
         mot.write_results(arguments.out, boxes)
         print(f"{arguments.out} holds {boxes['id'].nunique()} tracks in {sequence.length} frames")
         if arguments.video:

@@ -12,9 +12,10 @@ from torch import nn
 from deepmot_lib.data import mot
 from deepmot_lib.evaluation import submission
 from deepmot_lib.experiments import benchmark, peers
-from deepmot_lib.experiments import sequences as data
 from deepmot_lib.experiments import settings as profiles
 from deepmot_lib.experiments import trackers as study
+from deepmot_lib.experiments.sequences import TrackingData
+from deepmot_lib.report import tracker_plots
 from deepmot_lib.trackers.tracker import Propagation, Tracker
 
 PERSON, STATIC = 1, 7  # classes
@@ -124,17 +125,19 @@ class Still(Tracker):
 def test_at_most_forty_frames_are_timed(tmp_path, length, frames):
     tracker = Still()
     one = sequence(tmp_path, "S", [PERSON], length)
-    assert benchmark.frames_per_second(study.Team(tracker, tracker), one) > 0
+    assert benchmark.frames_per_second(study.TrackingPipeline(tracker, tracker), one) > 0
     assert tracker.seen == frames + 1  # one to warm up
 
 
 @pytest.fixture
-def still(judge, monkeypatch):
-    """Every team is one that leaves boxes where they are, every run was scored with perfect results."""
+def still(judge, smoke, monkeypatch):
+    """Every tracker leaves boxes where they are, every run was scored with perfect results."""
     tracker = Still()
-    monkeypatch.setattr(benchmark, "fresh", lambda *_: study.Team(tracker, tracker))
-    monkeypatch.setattr(benchmark, "_tracks", lambda *_: {one.name: perfect(one) for one in judge})
-    monkeypatch.setattr(data, "for_profile", lambda profile: data.TrackerData(judge, judge, "three"))
+    monkeypatch.setattr(benchmark, "unaided", lambda *_: study.TrackingPipeline(tracker, tracker))
+    monkeypatch.setattr(study, "score", lambda *_: None)
+    monkeypatch.setattr(study, "results", lambda *_: {one.name: perfect(one) for one in judge})
+    vars(smoke)["tracking"] = TrackingData(judge, judge, "three")
+    return smoke
 
 
 def test_without_the_package_the_others_are_missing_and_named(still, monkeypatch):
@@ -142,7 +145,7 @@ def test_without_the_package_the_others_are_missing_and_named(still, monkeypatch
         raise peers.PeersError("pip install trackers")
 
     monkeypatch.setattr(peers, "track", absent)
-    found, missing = benchmark.local("smoke")
+    found, missing = benchmark.local(still)
     assert set(found["method"]) == set(benchmark.OURS) and len(found) == 5 * len(benchmark.OURS)
     assert [line.partition(":")[0] for line in missing] == list(benchmark.PEERS)
     assert all("pip install" in line for line in missing)
@@ -150,9 +153,9 @@ def test_without_the_package_the_others_are_missing_and_named(still, monkeypatch
 
 def test_with_the_package_the_others_stand_beside_ours(still):
     pytest.importorskip("trackers")
-    found, missing = benchmark.local("smoke")
+    found, missing = benchmark.local(still)
     assert missing == [] and set(found["method"]) == {*benchmark.OURS, *benchmark.PEERS}
-    figure = benchmark.picture(found)
+    figure = tracker_plots.benchmark(found)
     assert len(figure.axes) == 2 * 4
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(found["method"].unique())
 
@@ -175,9 +178,9 @@ def test_the_archive_holds_every_test_sequence(still, tmp_path):
     for name in submission.sequence_names("MOT16")[1:]:
         sequence(root, name, [PERSON, PERSON], 4)
     with pytest.raises(submission.SubmissionError, match="MOT16-01 missing"):
-        benchmark.archive("smoke", "DeepMOT-GOTURN", root, tmp_path / "out")
+        benchmark.archive(still, "DeepMOT-GOTURN", root, tmp_path / "out")
     sequence(root, "MOT16-01", [PERSON], 4)
-    file = benchmark.archive("smoke", "DeepMOT-GOTURN", root, tmp_path / "out")
+    file = benchmark.archive(still, "DeepMOT-GOTURN", root, tmp_path / "out")
     assert file == tmp_path / "out/DeepMOT-GOTURN.zip" and file.is_file()
     tracked = mot.read_boxes(tmp_path / "out/DeepMOT-GOTURN/MOT16-03.txt")
     assert tracked["id"].nunique() == 2 and tracked["frame"].max() == 4

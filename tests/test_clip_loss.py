@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from deepmot_lib import matchers
-from deepmot_lib.data import mot, synthetic
+from deepmot_lib.data import mot
 from deepmot_lib.distance import appearance_distance, box_distance
 from deepmot_lib.loss import DeepMOTLoss
 from deepmot_lib.trackers.tracker import Propagation, Tracker
@@ -199,8 +199,8 @@ def test_a_tracker_that_has_diverged_is_named(objective, value):
         clip_loss(tracker, steady(), objective, matchers.load("min_sum"), generator=seeded())
 
 
-def test_clips_stay_in_their_part_and_follow_the_ground_truth():
-    sequence = mot.find_sequences(synthetic.for_profile("smoke"))[0]
+def test_clips_stay_in_their_part_and_follow_the_ground_truth(smoke):
+    sequence = smoke.rendered[0]
     clips = Clips([sequence], length=3, min_visibility=0.0)
     assert len(clips) == len(mot.split(sequence)["train"]) - 2
     last = clips[len(clips) - 1]
@@ -212,8 +212,8 @@ def test_clips_stay_in_their_part_and_follow_the_ground_truth():
         Clips([sequence], length=50)
 
 
-def test_frames_without_people_are_in_no_clip():
-    sequence = mot.find_sequences(synthetic.for_profile("smoke"))[0]
+def test_frames_without_people_are_in_no_clip(smoke):
+    sequence = smoke.rendered[0]
     gt = sequence.gt()
 
     class Gap:

@@ -7,7 +7,7 @@ from torch import nn
 
 from deepmot_lib import matchers
 from deepmot_lib.assignment import optimal_assignment
-from deepmot_lib.data import mot, synthetic
+from deepmot_lib.data import mot
 from deepmot_lib.distance import box_distance
 from deepmot_lib.experiments import matrices
 from deepmot_lib.experiments.gradient_quality import compare, counted, counted_gradient, loss_gradient, move
@@ -91,8 +91,8 @@ def test_a_step_function_has_no_gradient_and_a_smooth_one_has():
     assert table.loc["smooth", "cosine to counted"] > 0.3
 
 
-def test_table_6s_rows_are_perturbed_boxes_of_the_frame_before():
-    sequences = mot.find_sequences(synthetic.for_profile("smoke"))[:1]
+def test_table_6s_rows_are_perturbed_boxes_of_the_frame_before(smoke):
+    sequences = smoke.rendered[:1]
     (first, size), *_ = matrices.clips(sequences)
     gt = mot.pedestrians(sequences[0].gt())
     assert first[-1].track_ids == gt[gt.frame == 1]["id"].tolist()

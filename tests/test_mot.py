@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from deepmot_lib.data import mot
-from deepmot_lib.experiments import settings as profiles
+from deepmot_lib.experiments.experiment import data_folder
 
 real_data = pytest.mark.skipif(not os.environ.get("DEEPMOT_DATA"), reason="DEEPMOT_DATA is not set")
 
@@ -36,9 +36,7 @@ def sequence(tmp_path):
 
 @real_data
 def test_mot17_has_its_112297_pedestrian_boxes():
-    sequences = [
-        s for s in mot.find_sequences(profiles.data_root() / "MOT17-labels") if s.name.endswith("-SDP")
-    ]
+    sequences = [s for s in mot.find_sequences(data_folder() / "MOT17-labels") if s.name.endswith("-SDP")]
     boxes = [mot.pedestrians(sequence.gt()) for sequence in sequences]
     assert len(sequences) == 7
     assert sum(sequence.length for sequence in sequences) == 5316
@@ -47,7 +45,7 @@ def test_mot17_has_its_112297_pedestrian_boxes():
 
 @real_data
 def test_pets_has_its_19_people_and_pictures():
-    sequence = mot.Sequence.open(profiles.data_root() / "MOT15" / "train" / "PETS09-S2L1")
+    sequence = mot.Sequence.open(data_folder() / "MOT15" / "train" / "PETS09-S2L1")
     people = mot.pedestrians(sequence.gt())
     assert (len(people), people["id"].nunique(), sequence.length) == (4476, 19, 795)
     assert sequence.image(795).shape == (576, 768, 3) == (*sequence.image_size, 3)
@@ -55,7 +53,7 @@ def test_pets_has_its_19_people_and_pictures():
 
 @real_data
 def test_every_file_of_the_real_data_reads():
-    for sequence in mot.find_sequences(profiles.data_root()):
+    for sequence in mot.find_sequences(data_folder()):
         detections = sequence.detections()
         assert len(detections) and (detections["x2"] >= detections["x1"]).all()
 

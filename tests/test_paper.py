@@ -9,6 +9,7 @@ import pytest
 from deepmot_lib import paper
 from deepmot_lib.data import mot
 from deepmot_lib.experiments import settings as profiles
+from deepmot_lib.experiments.experiment import data_folder
 
 #: Tables 1 to 3 count the last quarters once for each of the three public detectors.
 VALIDATION_BOXES = 3 * 27_015
@@ -83,7 +84,7 @@ def test_the_ablations_count_the_same_tracks():
 @pytest.mark.skipif(not os.environ.get("DEEPMOT_DATA"), reason="DEEPMOT_DATA is not set")
 def test_our_last_quarters_are_what_the_ablations_count():
     boxes, tracks, frames = 0, 0, 0
-    for sequence in mot.find_sequences(profiles.data_root() / "MOT17-labels"):
+    for sequence in mot.find_sequences(data_folder() / "MOT17-labels"):
         part = mot.split(sequence)["test"]
         rows = mot.pedestrians(sequence.gt())
         rows = rows[rows.frame.isin(part)]

@@ -7,16 +7,15 @@ import pandas as pd
 import pytest
 
 from deepmot_lib.evaluation import published as reference
-from deepmot_lib.experiments import settings as profiles
 from deepmot_lib.experiments import tables
+from deepmot_lib.experiments.experiment import Paths, data_folder
 from deepmot_lib.report import contents as report
 from deepmot_lib.report import readme
 
 
 @pytest.fixture
-def paths(tmp_path, monkeypatch) -> profiles.Paths:
-    monkeypatch.setenv("DEEPMOT_OUT", str(tmp_path))
-    return profiles.Paths.of("smoke")
+def paths(smoke) -> Paths:
+    return smoke.paths
 
 
 def write_network(paths, network: str, seed: int, wa: float) -> None:
@@ -56,9 +55,9 @@ def test_seeds_are_pooled_to_mean_and_deviation(paths):
     assert made_from["data"] == "some pairs"
 
 
-def test_the_report_holds_every_table_and_empty_cells_for_what_was_not_run(paths):
+def test_the_report_holds_every_table_and_empty_cells_for_what_was_not_run(paths, smoke):
     write_network(paths, "seq_gru", 0, 91.5)
-    text = report.write("smoke").read_text()
+    text = report.write(smoke).read_text()
     assert all(f"## Table {number}" in text for number in range(1, 7))
     assert "| row | seq_gru | 92.88 | 91.50 |" in text
     assert "| row | seq_lstm | 83.66 |  |" in text
@@ -66,8 +65,8 @@ def test_the_report_holds_every_table_and_empty_cells_for_what_was_not_run(paths
     assert "seeds: 0; weights: hash0" in text
 
 
-def test_a_report_without_any_run_says_so(paths):
-    text = report.write("smoke").read_text()
+def test_a_report_without_any_run_says_so(paths, smoke):
+    text = report.write(smoke).read_text()
     assert "No network has been trained" in text
     assert not list(paths.tables.glob("*.csv"))
 
@@ -80,7 +79,7 @@ def test_the_evaluator_gives_the_published_numbers_of_the_shipped_examples():
 
 @pytest.mark.skipif(not os.environ.get("DEEPMOT_DATA"), reason="DEEPMOT_DATA is not set")
 def test_the_evaluator_gives_the_official_counts_of_lif_t():
-    frame = reference.lif_t(profiles.data_root())
+    frame = reference.lif_t(data_folder())
     assert frame["ours"].tolist() == frame["published"].tolist()
 
 

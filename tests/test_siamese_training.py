@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from deepmot_lib.data import mot, synthetic
+from deepmot_lib.data import mot
 from deepmot_lib.distance import jaccard_distance
 from deepmot_lib.trackers.goturn import GOTURN
 from deepmot_lib.trackers.management import MOT_BY_SOT
@@ -168,8 +168,8 @@ def test_steps_of_training_lower_the_loss_of_a_pair(sequence, make, rate):
 
 
 @pytest.mark.parametrize("make", [goturn, siamrpn])
-def test_both_trackers_run_with_mot_by_sot_on_embedded_data(make):
-    embedded = mot.find_sequences(synthetic.for_profile("smoke"))[0]
+def test_both_trackers_run_with_mot_by_sot_on_embedded_data(smoke, make):
+    embedded = smoke.rendered[0]
     found = track(make(), embedded, MOT_BY_SOT, frames=range(1, 9), progress=False)
     assert found["frame"].between(3, 8).all()  # nobody is born before the third frame
     assert found.groupby("id").size().max() == 6  # and somebody lives on to the last

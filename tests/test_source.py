@@ -72,6 +72,15 @@ def test_closure_is_what_python_loads(make):
     assert set(code("pkg.top", package_root=root)) == set(loaded) - folders
 
 
+def test_a_module_can_count_without_what_it_imports(make):
+    root = make()
+    found = set(code("pkg.late", alone=["pkg.top"], package_root=root))
+    assert found == {"pkg", "pkg.late", "pkg.top"}
+    other = make(top=FILES["top.py"] + "x = 1\n", other="h = abs\n")
+    before, after = (code("pkg.late", alone=["pkg.top"], package_root=r) for r in (root, other))
+    assert {name for name in before if before[name] != after[name]} == {"pkg.top"}
+
+
 def test_imports_for_type_checkers_do_not_count(make):
     assert names("pkg.hinted", root=make()) == {"", "hinted", "late"}
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deepmot_lib.experiments import tables
+from deepmot_lib.experiments.fingerprints import Fingerprint
 
 NOTES = dict.fromkeys(tables.PROVENANCE) | {"profile": "smoke", "seeds": [0, 1]}
 FRAME = pd.DataFrame({"network": ["a", "None"], "WA": [92.88, np.nan], "IDS": [3, 4]})
@@ -140,84 +141,44 @@ def test_commit(tmp_path, monkeypatch):
     assert tables.commit() == "unknown"
 
 
-def test_device(monkeypatch):
-    assert tables.device_name("cpu").endswith(f", {os.cpu_count()} cores")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+def test_a_device_line_tells_machines_apart_whose_numbers_differ(monkeypatch):
+    name = tables.device_name("cpu")
+    assert f"{os.cpu_count()} cores" in name and f"torch {torch.__version__}" in name
+    assert torch.backends.cpu.get_cpu_capability() in name
+    info = "model name\t: AMD EPYC\ncpu family\t: 25\nmodel\t\t: {}\nstepping\t: 1\n"
+    lines = []
+    for model in (1, 17):  # two generations under one marketing name
+        monkeypatch.setattr("pathlib.Path.read_text", lambda *_, model=model: info.format(model))
+        lines.append(tables.device_name())
+    assert lines[0].startswith("AMD EPYC (25/1/1), ") and lines[1].startswith("AMD EPYC (25/17/1), ")
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device}")
-    assert tables.device_name() == "GPU cuda" and tables.device_name("cuda:1") == "GPU cuda:1"
-    assert tables.device_name("cpu").endswith("cores")
+    assert tables.device_name("cuda:1").startswith(f"GPU cuda:1, torch {torch.__version__}")
+
+
+# --- reuse --------------------------------------------------------------------------------------------------
+
+
+def test_a_table_is_reused_by_its_own_fingerprint_only(tmp_path):
+    file, wanted = tmp_path / "a.csv", Fingerprint({"steps": 3}, code={"pkg.a": "12"})
+    assert tables.stamp(file) is None
+    tables.write(file, FRAME, NOTES)
+    assert tables.stamp(file) == "", "a table without a fingerprint is never reused"
+    tables.write(file, FRAME, NOTES, wanted)
+    assert Fingerprint.from_json(tables.stamp(file)) == wanted
+    assert tables.read(file)[1] == NOTES
+    file.write_text("network,WA,IDS\na,99,3\n")  # by hand, or by a run that was killed before its JSON
+    assert tables.stamp(file) == ""
+    with pytest.raises(ValueError, match=r"a\.csv is not the table that a\.json tells of"):
+        tables.read(file)
+
+
+def test_tables_published_before_there_were_fingerprints_can_be_read(tmp_path):
+    tables.write(tmp_path / "a.csv", FRAME, NOTES)
+    old = {key: NOTES[key] for key in tables.PROVENANCE if key != "trained"}
+    (tmp_path / "a.json").write_text(json.dumps(old))
+    assert tables.read(tmp_path / "a.csv")[1] == NOTES
 
 
 def test_file_hash(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert tables.file_hash(tmp_path / "a") == "ba7816bf8f01"  # FIPS 180-2's example
-
-
-# --- beside and Markdown ------------------------------------------------------------------------------------
-
-PAPER = pd.DataFrame(
-    {"axis": ["row", "row"], "network": ["seq", "1d"], "WA": [92.88, 56.43], "IDS": [326, 9]}
-)
-KEYS = ["axis", "network"]
-
-
-def test_beside():
-    ours = pd.DataFrame(
-        {"network": ["ours", "seq"], "axis": "row", "IDS": [2, 1], "WA": [99.0, 90.0], "note": ["n", "s"]}
-    )
-    both = tables.beside(PAPER, ours, KEYS)
-    assert list(both) == [*KEYS, "WA (paper)", "WA (ours)", "IDS (paper)", "IDS (ours)", "note"]
-    assert both.network.tolist() == ["seq", "1d", "ours"]
-    assert both["WA (ours)"].tolist() == pytest.approx([90, np.nan, 99], nan_ok=True)
-    assert both["IDS (paper)"].tolist() == [326, 9, pd.NA] and both["IDS (ours)"].tolist() == [1, pd.NA, 2]
-    assert tables.to_markdown(both) == (
-        "| axis | network | WA (paper) | WA (ours) | IDS (paper) | IDS (ours) | note |\n"
-        "| --- | --- | ---: | ---: | ---: | ---: | --- |\n"
-        "| row | seq | 92.88 | 90 | 326 | 1 | s |\n"
-        "| row | 1d | 56.43 |  | 9 |  |  |\n"
-        "| row | ours |  | 99 |  | 2 | n |\n"
-    )
-
-
-def test_beside_nothing_and_beside_less():
-    both = tables.beside(PAPER, None, KEYS)
-    assert both[["WA (ours)", "IDS (ours)"]].isna().all(axis=None)
-    assert both["WA (paper)"].tolist() == [92.88, 56.43]
-    partial = tables.beside(PAPER, PAPER[[*KEYS, "WA"]], KEYS)
-    assert partial["WA (ours)"].equals(partial["WA (paper)"].rename("WA (ours)"))
-    assert partial["IDS (ours)"].isna().all()
-    assert PAPER.columns.tolist() == [*KEYS, "WA", "IDS"]
-
-
-def test_beside_refuses_what_does_not_fit():
-    with pytest.raises(ValueError, match="our table has no column network"):
-        tables.beside(PAPER, PAPER.drop(columns="network"), KEYS)
-    with pytest.raises(ValueError, match="the paper's table has no column seed"):
-        tables.beside(PAPER, PAPER.assign(seed=0), [*KEYS, "seed"])
-    # Two seeds of one row would multiply the rows.
-    with pytest.raises(ValueError, match=r"our table has several rows \('row', '1d'\)"):
-        tables.beside(PAPER, pd.concat([PAPER, PAPER[1:]]), KEYS)
-
-
-def test_markdown():
-    frame = pd.DataFrame(
-        {
-            "a|b": ["x|y", None],
-            "count": [12.0, np.nan],
-            "share": [100.0, 0.125],
-            "single": np.array([0.1, 2], np.float32),
-            "text": ["1.50 ± 0.1", "two\nlines"],
-        }
-    )
-    assert tables.to_markdown(frame, decimals=1) == (
-        "| a\\|b | count | share | single | text |\n"
-        "| --- | ---: | ---: | ---: | --- |\n"
-        "| x\\|y | 12 | 100.0 | 0.1 | 1.50 ± 0.1 |\n"
-        "|  |  | 0.1 | 2.0 | two lines |\n"
-    )
-    assert tables.to_markdown(frame[:0]).count("\n") == 2
-
-
-def test_a_number_that_is_not_zero_does_not_print_as_zero():
-    values = pd.Series([0.0, 2.8e-22, -0.004, 0.006, np.nan, 1.5])
-    assert tables.texts(values) == ["0.00", "3e-22", "-4e-03", "0.01", "", "1.50"]

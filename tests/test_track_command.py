@@ -10,9 +10,10 @@ from safetensors.torch import save_file
 
 from deepmot_lib import matchers, trackers
 from deepmot_lib.__main__ import main
-from deepmot_lib.data import mot, synthetic
+from deepmot_lib.data import mot, synthetic, weights
 from deepmot_lib.evaluation import evaluate
 from deepmot_lib.experiments import default_weights as best
+from deepmot_lib.experiments.fingerprints import plain
 
 SMALL = {
     "tracktor": {"backbone": "tiny", "side": 96, "reid": True},
@@ -47,9 +48,9 @@ def place(rendered, tmp_path, monkeypatch):
     return tmp_path
 
 
-def track(place, *more, tracker="tracktor", weights="weights.safetensors"):
+def track(place, *more, tracker="tracktor", file="weights.safetensors"):
     sequence = next((place / "gt").iterdir())
-    given = [] if weights is None else ["--weights", str(place / weights)]
+    given = [] if file is None else ["--weights", str(place / file)]
     out = place / "results" / f"{sequence.name}.txt"
     return main(["track", str(sequence), "--tracker", tracker, "--out", str(out), *given, *more])
 
@@ -63,8 +64,8 @@ def test_what_is_saved_comes_back(tmp_path, name):
     if name != "tracktor":
         for parameter in tracker.parameters():  # some start at 0
             torch.nn.init.normal_(parameter, std=0.1)
-    trackers.save(tmp_path / "a.safetensors", tracker, profile="smoke", validation=0.25)
-    back = trackers.load(tmp_path / "a.safetensors")
+    trackers.save(tmp_path / "a.safetensors", tracker, validation=0.25)
+    back = trackers.load(tmp_path / "a.safetensors", "cpu")
     assert type(back) is type(tracker) and not back.training
     image = torch.rand(3, 96, 128)
     with torch.no_grad():
@@ -74,7 +75,8 @@ def test_what_is_saved_comes_back(tmp_path, name):
         )
     assert torch.equal(a.boxes, b.boxes) and torch.equal(a.scores, b.scores)
     assert (a.appearance is None) == (b.appearance is None) == (name != "tracktor")
-    assert trackers.notes(tmp_path / "a.safetensors") == {"profile": "smoke", "validation": 0.25}
+    about = weights.read_about(tmp_path / "a.safetensors")
+    assert about == {"tracker": name, "options": plain(tracker.options), "validation": 0.25}
 
 
 def broken(file):
@@ -97,13 +99,15 @@ def broken(file):
 )
 def test_what_is_no_tracker_is_refused_by_name(tmp_path, spoil):
     spoil(tmp_path / "a.safetensors")
-    with pytest.raises(ValueError, match=r"a\.safetensors: broken, or not a tracker's weights"):
-        trackers.load(tmp_path / "a.safetensors")
+    with pytest.raises(
+        ValueError, match=r"a\.safetensors: damaged, or not (weights of this package|a tracker's weights)"
+    ):
+        trackers.load(tmp_path / "a.safetensors", "cpu")
 
 
 def test_missing_weights_and_unknown_names(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.safetensors: no such file of weights"):
-        trackers.load(tmp_path / "none.safetensors")
+        trackers.load(tmp_path / "none.safetensors", "cpu")
     with pytest.raises(ValueError, match="unknown tracker 'kcf': choose one of tracktor, goturn, siamrpn"):
         trackers.create("kcf")
 
@@ -115,7 +119,7 @@ def leave(place, profile, loss, validation, tracker="tracktor", seed=0):
     """Weights where notebook 07 leaves them."""
     path = place / "here" / "runs" / profile / "trackers" / tracker / loss / "none" / "none" / f"seed{seed}"
     file = path / "weights.safetensors"
-    trackers.save(file, small(tracker), profile=profile, validation=validation)
+    trackers.save(file, small(tracker), made_from={"profile": profile}, validation=validation)
     return file
 
 
@@ -134,19 +138,19 @@ def test_the_best_is_of_the_best_profile_and_validated_best(place):
 
 def test_single_object_trackers_take_the_vanilla_detector_of_their_profile(place):
     leave(place, "standard", "smooth_l1", 0.5, "goturn")
-    team, told = best.team("goturn")
-    assert team.detector is None and "public detections are taken as they are" in told
+    networks, told = best.pipeline("goturn", None, "cpu")
+    assert networks.detector is None and "public detections are taken as they are" in told
     judge = leave(place, "standard", "vanilla", None)
-    team, told = best.team("goturn")
-    assert team.detector.name == "tracktor" and f"detections judged by {judge}" in told
-    team, _ = best.team("tracktor")
-    assert team.detector is team.tracker
+    networks, told = best.pipeline("goturn", None, "cpu")
+    assert networks.detector.name == "tracktor" and f"detections scored by {judge}" in told
+    networks, _ = best.pipeline("tracktor", None, "cpu")
+    assert networks.detector is networks.tracker
 
 
 def test_broken_weights_among_those_here_are_named(place, capsys):
     file = leave(place, "smoke", "dMOTA", 0.5)
     file.write_bytes(b"half")
-    assert track(place, weights=None) == 1
+    assert track(place, file=None) == 1
     assert str(file) in capsys.readouterr().err
 
 
@@ -167,7 +171,7 @@ def test_its_result_can_be_evaluated(place, capsys):
 @pytest.mark.parametrize("tracker", ["goturn", "siamrpn"])
 def test_single_object_trackers_track_too(place, tracker):
     trackers.save(place / "sot.safetensors", small(tracker))
-    assert track(place, tracker=tracker, weights="sot.safetensors") == 0
+    assert track(place, tracker=tracker, file="sot.safetensors") == 0
     assert mot.read_boxes(next((place / "results").iterdir()))["frame"].min() >= 3  # born of three frames
 
 
@@ -179,11 +183,11 @@ def test_a_film_of_it(place, capsys):
 
 
 def test_the_best_weights_here_are_taken_or_what_to_run_is_told(place, capsys):
-    assert track(place, weights=None) == 1
+    assert track(place, file=None) == 1
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "run notebooks/07_tracker_training.ipynb" in told and "--weights" in told
     file = leave(place, "smoke", "dMOTA", 0.5)
-    assert track(place, weights=None) == 0 and str(file) in capsys.readouterr().out
+    assert track(place, file=None) == 0 and str(file) in capsys.readouterr().out
 
 
 def image(folder, name="000004.jpg"):
@@ -195,7 +199,7 @@ def image(folder, name="000004.jpg"):
     [
         (lambda f: trackers.save(f / "weights.safetensors", small("goturn")), "of goturn, not of tracktor"),
         (lambda f: (f / "weights.safetensors").unlink(), "weights.safetensors: no such file of weights"),
-        (lambda f: (f / "weights.safetensors").write_bytes(b"half"), "weights.safetensors: broken"),
+        (lambda f: (f / "weights.safetensors").write_bytes(b"half"), "weights.safetensors: damaged"),
         (lambda f: image(f).write_bytes(image(f).read_bytes()[:400]), "000004.jpg: not a readable image"),
         (lambda f: image(f).unlink(), "000004.jpg"),
         (lambda f: Image.new("RGB", (99, 96)).save(image(f)), "000004.jpg: is 96 x 99 pixels"),

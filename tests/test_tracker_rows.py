@@ -6,6 +6,7 @@ import pytest
 from deepmot_lib import evaluation, paper
 from deepmot_lib.experiments import rows, tables
 from deepmot_lib.experiments import settings as profiles
+from deepmot_lib.report.tables import beside
 
 PAPER_KEYS = {1: ["training", "method"], 2: ["loss"], 3: ["tracker", "training"]}
 
@@ -64,7 +65,7 @@ def test_a_table_has_the_papers_keys_and_leaves_out_what_was_not_run(folder):
     third = rows.table(3, pooled)
     assert third[["tracker", "training"]].values.tolist() == [["Tracktor", "DeepMOT"]]
     assert third["MOTA"].dtype == float and third["seeds"].tolist() == [3]
-    both = tables.beside(paper.table(1), first, PAPER_KEYS[1])
+    both = beside(paper.table(1), first, PAPER_KEYS[1])
     assert len(both) == 5 and both["MOTA (ours)"].tolist()[::4] == pytest.approx([61, 64])
 
 
@@ -73,7 +74,7 @@ def test_nothing_run_is_an_empty_table(folder):
     write(folder / "other", ("tracktor", "vanilla", "external", "min_sum"))
     pooled = rows.pool(rows.read(folder / "other")[0])
     assert rows.table(1, pooled).empty
-    assert len(tables.beside(paper.table(1), rows.table(1, pooled), PAPER_KEYS[1])) == 5
+    assert len(beside(paper.table(1), rows.table(1, pooled), PAPER_KEYS[1])) == 5
 
 
 def test_no_tables_say_what_to_run(tmp_path):

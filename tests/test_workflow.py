@@ -47,24 +47,24 @@ def reports_of_the_checkout() -> dict[Path, int]:
 
 
 def test_the_report_is_there_and_says_what_it_is(finished):
-    report = (finished / "reports" / "smoke" / "REPORT.md").read_text()
+    report = (finished / "runs" / "smoke" / "REPORT.md").read_text()
     assert "no evidence" in report
     for number in range(1, 7):
         assert f"## Table {number}" in report
-    for figure in (finished / "reports" / "smoke" / "figures").glob("*.png"):
+    for figure in (finished / "runs" / "smoke" / "figures").glob("*.png"):
         assert figure.name in report
 
 
 def test_the_page_leads_to_every_notebook_as_it_ran(finished):
-    page = (finished / "reports" / "smoke" / "index.html").read_text()
+    page = (finished / "runs" / "smoke" / "index.html").read_text()
     ran = {file.stem for file in (finished / "runs" / "smoke" / "notebooks").glob("*.ipynb")}
     pages = {file.stem for file in (finished / "runs" / "smoke" / "html").glob("*.html")}
     assert pages == ran - {"10_report"}, "all but the one that writes the page"
-    assert all(f"runs/smoke/html/{name}.html" in page for name in pages)
+    assert all(f"html/{name}.html" in page for name in pages)
 
 
 def test_table_5_holds_the_papers_numbers_beside_ours(finished):
-    frame, made_from = tables.read(finished / "reports" / "smoke" / "tables" / "table5.csv")
+    frame, made_from = tables.read(finished / "runs" / "smoke" / "tables" / "table5.csv")
     assert made_from["profile"] == "smoke"
     assert made_from["weights"]
     theirs = paper.table(5)
@@ -76,7 +76,7 @@ def test_table_5_holds_the_papers_numbers_beside_ours(finished):
 
 
 def test_table_6_and_fig_8_are_there(finished):
-    reports = finished / "reports" / "smoke"
+    reports = finished / "runs" / "smoke"
     frame, _ = tables.read(reports / "tables" / "table6.csv")
     assert frame["WA (paper)"].dropna().tolist() == paper.table(6)["WA"].tolist()
     assert frame.set_index("network").loc["hungarian", "WA (ours)"].tolist() == [100, 100]

@@ -29,7 +29,6 @@ def score(
     matcher: Matcher,
     pairs: Pairs,
     indices: np.ndarray | None = None,
-    device: str | torch.device = "cpu",
     cache: str | Path | None = None,
 ) -> pd.DataFrame:
     """Scores a matcher on the pairs at ``indices`` (default: all), a row a pair, indexed by the pair's
@@ -46,19 +45,19 @@ def score(
     todo = indices if done is None else np.setdiff1d(indices, done.index)
     part = pairs.subset(todo)
     saved = time.monotonic()
-    matcher.to(device).eval()
+    matcher.eval()
     with tqdm(
         total=int(part.entries.sum()), desc=f"scoring {matcher.name}", unit="entry", unit_scale=True
     ) as bar:
         for batch in batches(part, 256, max_entries=_MAX_ENTRIES):
-            distance, target = (tensor.to(device) for tensor in part.stack(batch))
+            distance, target = (tensor.to(matcher.device) for tensor in part.stack(batch))
             soft = matcher(distance)
             columns = {"N": distance.shape[1], "M": distance.shape[2]}
             for axis in AXES:
                 hard = discretize(soft, axis=axis)
-                columns[f"WA_{axis}"] = weighted_accuracy(hard, target).cpu()
-                columns[f"MA_{axis}"] = missing_assignments(hard, target, axis).cpu()
-                columns[f"SA_{axis}"] = several_assignments(hard, axis).cpu()
+                columns[f"WA_{axis}"] = weighted_accuracy(hard, target).double().cpu()
+                columns[f"MA_{axis}"] = missing_assignments(hard, target, axis).double().cpu()
+                columns[f"SA_{axis}"] = several_assignments(hard, axis).double().cpu()
             parts.append(pd.DataFrame(columns, index=pd.Index(todo[batch], name="pair")))
             bar.update(distance.numel())
             if cache is not None and time.monotonic() - saved > _SAVE_EVERY_S:

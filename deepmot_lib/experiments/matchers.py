@@ -1,39 +1,53 @@
-"""One network of one run, trained and scored: what notebook 02 shows and the notebooks behind it read.
+"""One matcher of one run, trained and scored: Tables 5 and 6, and what reads their networks.
 
-Everything large lies below ``runs/<profile>/dhn/<variant>-<pairs>/seed<seed>``, the measures in the profile's
-tables. What is there already is not made again; what is not is made on the spot.
+Everything large lies below ``runs/<profile>/dhn``, the measures in the experiment's tables. What is there and
+was made from the same settings, data and code is reused; all else is made now.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
-from safetensors.torch import save_file
 
+from .. import matchers
+from ..data import weights as weight_files
 from ..data.files import atomic
-from ..evaluation import matching as scoring
-from ..matchers import CONTROLS, WEIGHTS, create, freeze, load_weights
+from ..evaluation import matching
 from ..matchers.network import Matcher
 from ..training import trainer
 from ..training.checkpoint import CheckpointFile
 from ..training.matcher import MatcherTraining
 from ..training.prices import PriceTraining
-from ..training.schedules import PriceSchedule
-from . import settings as profiles
+from ..training.schedules import DHNSchedule, PriceSchedule
 from . import tables
-from .fingerprints import Fingerprint
-from .pairs import DHNData
-from .source import code
+from .experiment import Experiment
+from .fingerprints import Fingerprint, fresh, stamped
+from .settings import MatcherRun
+from .source import code, short_digest
+
+#: The module of each network, for the code that it depends on.
+_MODULES = {
+    "seq_gru": "sequential",
+    "seq_lstm": "sequential",
+    "paral_gru": "parallel",
+    "paral_lstm": "parallel",
+    "1d_conv": "convolutional",
+    "min_sum": "min_sum",
+    **{name: "min_sum" if name == "min_sum_rule" else "controls" for name in matchers.CONTROLS},
+}
+# Tables of names, whose many imports a run does not need, and this module, which only calls others.
+_ALONE = ("deepmot_lib.matchers", __name__)
 
 
-class Trained(NamedTuple):
-    """A trained network: frozen, its history (of ``trainer.train``) and the file of its weights.
+class TrainedMatcher(NamedTuple):
+    """A trained matcher: frozen, with the history of its training (``trainer.train``) and its weight file.
 
     A control has neither history nor weights.
     """
@@ -43,140 +57,168 @@ class Trained(NamedTuple):
     weights: Path | None = None
 
 
-def folder(profile: str, run: profiles.DHNRun) -> Path:
-    """Where the checkpoint, weights and scores of a run lie."""
-    return profiles.Paths.of(profile).runs / "dhn" / f"{run.variant}-{run.pairs}" / f"seed{run.seed}"
+def folder(experiment: Experiment, run: MatcherRun) -> Path:
+    """Return where the checkpoint, weights and scores of a run lie."""
+    return experiment.paths.matchers / f"{run.variant}-{run.pairs}" / f"seed{run.seed}"
 
 
-def table_file(profile: str, run: profiles.DHNRun) -> Path:
-    """Where the measures of a run lie."""
-    return profiles.Paths.of(profile).tables / f"dhn_{run.variant}_{run.pairs}_seed{run.seed}.csv"
+def table_file(experiment: Experiment, run: MatcherRun) -> Path:
+    """Return where the measures of a run lie."""
+    return experiment.paths.tables / f"dhn_{run.label}.csv"
 
 
-def train(profile: str, run: profiles.DHNRun, data: DHNData, device: str = "cpu") -> Trained:
-    """Trains a network as its profile says, from its checkpoint on where there is one; a control is ready.
+def code_of(*modules: str, variant: str) -> dict[str, str]:
+    """Digest the code of some modules and of a matcher."""
+    return code(*modules, f"deepmot_lib.matchers.{_MODULES[variant]}", alone=_ALONE)
 
-    Raises as ``trainer.train``.
+
+def digest(matcher: Matcher) -> str:
+    """Digest what a matcher computes, its code aside: name, options and weights."""
+    parts = hashlib.blake2b(repr((matcher.name, sorted(matcher.options.items()))).encode(), digest_size=6)
+    for name, tensor in matcher.state_dict().items():
+        parts.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return parts.hexdigest()
+
+
+def train(experiment: Experiment, run: MatcherRun) -> TrainedMatcher:
+    """Train the matcher of a run, or load it where it is there; a control is ready at once.
+
+    Raises:
+        CheckpointError, FloatingPointError: As ``trainer.train``.
     """
-    settings = profiles.get(profile)
     torch.manual_seed(run.seed)
-    matcher = create(run.variant, **settings.dhn.options(run.variant))
-    if run.variant in CONTROLS:
-        return Trained(freeze(matcher).to(device))
-    place = folder(profile, run)
-    place.mkdir(parents=True, exist_ok=True)
-    schedule = settings.schedule(run.variant)
-    training: PriceTraining | MatcherTraining
-    if isinstance(schedule, PriceSchedule):
-        training = PriceTraining(matcher.to(device), data.train, schedule, run.seed)
-    else:
-        training = MatcherTraining(matcher.to(device), data.train, schedule, run.seed)
-    fields = dataclasses.asdict(schedule)
-    fields.pop("test_pairs", None)  # says how a network is scored
-    fingerprint = Fingerprint(
-        settings={"options": matcher.options, "schedule": fields},
-        data={"pairs": data.train.digest},
-        code=code(type(training).__module__),
+    matcher = _create(experiment, run.variant)
+    if run.variant in matchers.CONTROLS:
+        return TrainedMatcher(matchers.freeze(matcher))
+    schedule = _schedule(experiment, run.variant)
+    kind = PriceTraining if isinstance(schedule, PriceSchedule) else MatcherTraining
+    data = experiment.pairs(run.pairs)
+    wanted = Fingerprint(
+        settings={"run": run, "schedule": _of_training(schedule), "options": matcher.options},
+        data={"training pairs": data.train.digest},
+        code=code_of(kind.__module__, variant=run.variant),
     )
-    checkpoint = CheckpointFile(place / "checkpoint.pt", dataclasses.asdict(fingerprint))
-    history = trainer.train(training, checkpoint)
-    history.to_csv(place / "history.csv", index=False)
-    weights = place / "weights.safetensors"
-    save_file(matcher.core.state_dict(), weights)
-    return Trained(freeze(matcher), history, weights)
+    place = folder(experiment, run)
+    weights, history = place / "weights.safetensors", place / "history.csv"
+    if history.is_file() and fresh(weight_files.stamp(weights), wanted, f"weights of {run.label}"):
+        matchers.load_weights(matcher, weights)
+        return TrainedMatcher(matchers.freeze(matcher), pd.read_csv(history), weights)
+    training = kind(matcher, data.train, schedule, run.seed)  # type: ignore[arg-type]
+    trained = trainer.train(training, CheckpointFile(place / "checkpoint.pt", asdict(wanted)))
+    with stamped(history, wanted) as temporary:
+        trained.to_csv(temporary, index=False)
+    made_from = experiment.provenance(data=data.description, seeds=[run.seed], schedule=schedule.describe())
+    weight_files.write(
+        weights,
+        matcher.core.state_dict(),
+        {
+            "matcher": run.variant,
+            "options": matcher.options,
+            "made_from": made_from,
+            "fingerprint": asdict(wanted),
+        },
+    )
+    return TrainedMatcher(matchers.freeze(matcher), trained, weights)
 
 
-def score(
-    profile: str, run: profiles.DHNRun, trained: Trained, data: DHNData, device: str = "cpu"
-) -> pd.DataFrame:
-    """A network's scores on the profile's test pairs, as ``scoring.score``; its table is written as well.
+def score(experiment: Experiment, run: MatcherRun, trained: TrainedMatcher) -> pd.DataFrame:
+    """Score a matcher on the test pairs, and write its table.
 
-    The table has the columns of ``scoring.table`` and one more, ``distances``: the kind of the pairs.
+    The table has the columns of ``matching.table`` and one more, ``distances``: the kind of the pairs.
+
+    Returns:
+        The scores, one row per pair, as ``matching.score``.
     """
-    settings = profiles.get(profile)
-    place = folder(profile, run)
-    place.mkdir(parents=True, exist_ok=True)
-    name = "control" if trained.weights is None else tables.file_hash(trained.weights)
-    indices = data.test.sample(settings.dhn.test_pairs)
-    cache = place / f"scores-{name}-{data.test.digest}.csv"
-    scores = scoring.score(trained.matcher, data.test, indices, device, cache)
-    unseen = scores[data.unseen[scores.index]]
-    results = scoring.table(run.variant, {"all": scores, "unseen": unseen})
-    results["distances"] = run.pairs
+    data = experiment.pairs(run.pairs)
     is_control = trained.weights is None
-    made_from = tables.provenance(
-        profile=profile,
-        data=data.description,
-        split=f"{len(scores):,} test pairs, {len(unseen):,} of them unseen",
-        seeds=[] if is_control else [run.seed],
-        weights=None if is_control else name,
-        schedule=None if is_control else settings.schedule(run.variant).describe(),
+    wanted = Fingerprint(
+        settings={"run": run, "test_pairs": experiment.settings.dhn.test_pairs},
+        data={"test pairs": data.test.digest, "unseen": short_digest(data.unseen.tobytes().hex())},
+        upstream={"matcher": digest(trained.matcher)},
+        code=code_of("deepmot_lib.evaluation.matching", variant=run.variant),
     )
-    tables.write(table_file(profile, run), results, made_from)
+    place = folder(experiment, run)
+    cache = place / f"scores-{wanted.digest}.csv"
+    for file in set(place.glob("scores-*.csv")) - {cache}:
+        file.unlink()
+    indices = data.test.sample(experiment.settings.dhn.test_pairs)
+    scores = matching.score(trained.matcher, data.test, indices, cache)
+    table = table_file(experiment, run)
+    if not fresh(tables.stamp(table), wanted, f"table of {run.label}"):
+        unseen = scores[data.unseen[scores.index]]
+        results = matching.table(run.variant, {"all": scores, "unseen": unseen})
+        results["distances"] = run.pairs
+        origin = {} if trained.weights is None else weight_files.read_about(trained.weights)["made_from"]
+        made_from = experiment.provenance(
+            data=data.description,
+            split=f"{len(scores):,} test pairs, {len(unseen):,} of them unseen",
+            seeds=[] if is_control else [run.seed],
+            weights=None if trained.weights is None else tables.file_hash(trained.weights),
+            schedule=origin.get("schedule"),
+            trained=tables.trained_where(origin),
+        )
+        tables.write(table, results, made_from, wanted)
     return scores
 
 
-def complete(profile: str, runs: list[profiles.DHNRun], data: DHNData, device: str = "cpu") -> None:
-    """Sees to it that all ``runs`` (on one kind of pairs) are trained and scored: what is not is made now."""
+def complete(experiment: Experiment, runs: Iterable[MatcherRun]) -> None:
+    """Train and score all runs, as far as they are not."""
     for run in runs:
-        weights = folder(profile, run) / "weights.safetensors"
-        trained = run.variant in CONTROLS or weights.is_file()
-        if not (trained and table_file(profile, run).is_file()):
-            score(profile, run, train(profile, run, data, device), data, device)
+        score(experiment, run, train(experiment, run))
 
 
-def history(profile: str, run: profiles.DHNRun) -> pd.DataFrame:
-    """The history of a run's training (of ``trainer.train``); FileNotFoundError where it has not been
-    trained."""
-    return pd.read_csv(folder(profile, run) / "history.csv")
+def history(experiment: Experiment, run: MatcherRun) -> pd.DataFrame:
+    """Read the history of a run's training.
+
+    Raises:
+        FileNotFoundError: The run has not been trained.
+    """
+    return pd.read_csv(folder(experiment, run) / "history.csv")
 
 
-def networks(profile: str, pairs: str, device: str = "cpu") -> dict[str, Matcher]:
-    """The networks that have been trained in this profile on a kind of pairs, seed 0, by name."""
-    settings, found = profiles.get(profile), {}
-    for run in settings.dhn_runs:
-        weights = folder(profile, run) / "weights.safetensors"
-        if run.pairs == pairs and run.seed == 0 and weights.is_file():
-            matcher = create(run.variant, **settings.dhn.options(run.variant))
-            found[run.variant] = freeze(load_weights(matcher, weights)).to(device)
-    return found
+def networks(experiment: Experiment, kind: str) -> dict[str, Matcher]:
+    """Return the networks of this experiment's runs on a kind of pairs, seed 0, by name."""
+    runs = (run for run in experiment.settings.dhn_runs if run.pairs == kind and run.seed == 0)
+    return {run.variant: train(experiment, run).matcher for run in runs}
 
 
 def with_rounds(matcher: Matcher, rounds: int) -> Matcher:
-    """The same ``min_sum`` network with another number of rounds."""
-    other = create(matcher.name, **{**matcher.options, "rounds": rounds})
+    """Return the same ``min_sum`` network with another number of rounds."""
+    other = matchers.create(matcher.name, **{**matcher.options, "rounds": rounds})
     other.core.load_state_dict(matcher.core.state_dict())
-    return freeze(other)
+    return matchers.freeze(other)
 
 
-def ship(profile: str, run: profiles.DHNRun, target: Path = WEIGHTS) -> Path:
-    """Puts a run's weights and their card where ``matchers.load`` finds them; returns the card's path.
+def ship(experiment: Experiment, run: MatcherRun, target: Path = matchers.WEIGHTS) -> Path:
+    """Put a run's weights and their card where ``matchers.load`` finds them; return the card's path.
 
-    The card tells what they were trained on and how they score, from the run's table. FileNotFoundError
-    where the run has not been made.
+    The card says what they were trained on and how they score, from the run's table.
+
+    Raises:
+        FileNotFoundError: The run has not been made.
     """
-    measures, made_from = tables.read(table_file(profile, run))
-    source = folder(profile, run) / "weights.safetensors"
+    measures, scored = tables.read(table_file(experiment, run))
+    source = folder(experiment, run) / "weights.safetensors"
     place = target / f"{run.variant}-{run.pairs}.safetensors"
-    options = profiles.get(profile).dhn.options(run.variant)
-    matcher = load_weights(create(run.variant, **options), source)
-    save_file(matcher.core.state_dict(), place)
-    pooled = {}
+    about = weight_files.read_about(source)
+    origin = about["made_from"]
+    weight_files.write(place, weight_files.read(source), about)
+    pooled: dict[str, Any] = {}
     for part, rows in measures.groupby("pairs", sort=False):
         by_axis = rows.set_index("discretization")
-        names = [f"{measure}_{axis}" for measure in ("WA", "MA", "SA") for axis in scoring.AXES]
+        names = [f"{measure}_{axis}" for measure in ("WA", "MA", "SA") for axis in matching.AXES]
         values = {name: round(float(by_axis.loc[name[3:], name[:2]]), 2) for name in names}
-        pooled[part] = {"matrices": int(rows["matrices"].iloc[0]), **values}
+        pooled[str(part)] = {"matrices": int(rows["matrices"].iloc[0]), **values}
     card = {
         "name": run.variant,
-        "options": options,
+        "options": about["options"],
         "pairs": run.pairs,
-        "data": made_from["data"],
+        "data": scored["data"],
         "licence": "CC BY-NC-SA 3.0 (see LICENSE.md): trained on data derived from MOTChallenge",
-        "schedule": f"profile {profile}: {made_from['schedule']}",
+        "schedule": f"profile {origin['profile']}: {origin['schedule']}",
         "seed": run.seed,
-        "commit": made_from["commit"],
-        "device": made_from["device"],
+        "commit": origin["commit"],
+        "device": origin["device"],
         "sha256": hashlib.sha256(place.read_bytes()).hexdigest(),
         "measures": pooled,
     }
@@ -184,3 +226,16 @@ def ship(profile: str, run: profiles.DHNRun, target: Path = WEIGHTS) -> Path:
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(card, indent=1) + "\n")
     return path
+
+
+def _create(experiment: Experiment, variant: str) -> Matcher:
+    return matchers.create(variant, **experiment.settings.dhn.options(variant)).to(experiment.device)
+
+
+def _schedule(experiment: Experiment, variant: str) -> DHNSchedule | PriceSchedule:
+    return experiment.settings.prices if variant == "min_sum" else experiment.settings.dhn
+
+
+def _of_training(schedule: DHNSchedule | PriceSchedule) -> dict[str, Any]:
+    """The fields of a schedule that say how a network is trained, not how it is made or tested."""
+    return {key: value for key, value in asdict(schedule).items() if key not in ("test_pairs", "hidden_size")}

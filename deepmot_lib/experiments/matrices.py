@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ..assignment import optimal_assignment
-from ..data import mot, synthetic
+from ..data import mot
 from ..data.pairs import Pairs, from_matrices
 from ..distance import box_distance
 from ..training.deepmot import collected
 from ..training.perturbation import perturb
-from . import settings as profiles
+from .experiment import Experiment
 from .gradients import Frame
 
 
@@ -58,21 +58,24 @@ def training_pairs(folder: str | Path) -> Pairs:
     return from_matrices([(d.numpy(), optimal_assignment(d).numpy()) for d in found], "tracker training")
 
 
-def for_profile(profile: str) -> tuple[list[mot.Sequence], str]:
-    """The sequences whose ground truth Table 6 takes, and a line on them.
+def sources(experiment: Experiment) -> tuple[list[mot.Sequence], str]:
+    """Return the sequences whose ground truth Table 6 takes, and a line on them.
 
-    MOT17's training sequences where the profile uses real data and ``DEEPMOT_DATA`` has them, each once
-    whatever the number of its detectors; else the embedded ones.
+    With real data MOT17's training sequences, each once whatever the number of detectors, or all sequences
+    that there are where there is none of MOT17; else the rendered ones.
     """
-    root = profiles.data_root() if profiles.get(profile).real_data else None
-    found: dict[str, mot.Sequence] = {}
-    for sequence in mot.find_sequences(root) if root is not None else []:
-        if sequence.name.startswith("MOT17-") and Path(sequence.path / "gt" / "gt.txt").is_file():
-            found.setdefault(sequence.name.rpartition("-")[0], sequence)
-    if found:
-        return list(found.values()), f"first halves of {len(found)} MOT17 sequences"
-    sequences = mot.find_sequences(synthetic.for_profile(profile))
-    return sequences, "first halves of the embedded sequences"
+    if experiment.data_root is None:
+        return experiment.rendered, "first halves of the embedded sequences"
+    labeled = [
+        one for one in mot.find_sequences(experiment.data_root) if (one.path / "gt" / "gt.txt").is_file()
+    ]
+    distinct: dict[str, mot.Sequence] = {}
+    for sequence in labeled:
+        if sequence.name.startswith("MOT17-"):
+            distinct.setdefault(sequence.name.rpartition("-")[0], sequence)
+    if distinct:
+        return list(distinct.values()), f"first halves of {len(distinct)} MOT17 sequences"
+    return labeled, f"first halves of {', '.join(one.name for one in labeled)}"
 
 
 def _boxes(rows) -> tuple[Tensor, list[int]]:

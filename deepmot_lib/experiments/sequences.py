@@ -1,17 +1,17 @@
-"""The sequences that a profile trains its trackers on and judges them by."""
+"""The sequences that trackers are trained and evaluated on, and the track management around each tracker."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from .. import evaluation
-from ..data import mot, synthetic
+from ..data import mot
 from ..trackers.management import MOT_BY_SOT, TRACKTOR, Rules
-from . import settings as profiles
 
 #: Counted as the paper's own code did, for all of Tables 1 to 3: they pool MOT15 and MOT17.
 PROTOCOL = "plain"
@@ -22,53 +22,76 @@ PROTOCOL = "plain"
 _TRACKTOR = dataclasses.replace(TRACKTOR, cover=0.5, detection_nms=0.5, track_nms=0.5, patience=30)
 
 
-class TrackerData(NamedTuple):
-    """``learn``: each picture once; ``judge``: every set of detections; and a line on the source."""
+class TrackingData(NamedTuple):
+    """What trackers are trained and evaluated on.
 
-    learn: list[mot.Sequence]
-    judge: list[mot.Sequence]
+    Trackers are trained on the first halves (part ``train`` of ``mot.split``); the third quarters (``val``)
+    select among the states of a training, and the last quarters (``test``) are reported.
+
+    Attributes:
+        training: Training sequences: each set of images once.
+        evaluation: Evaluation sequences: all, those that differ in their detections only among them.
+        description: A line on the source.
+    """
+
+    training: list[mot.Sequence]
+    evaluation: list[mot.Sequence]
     description: str
 
 
-def for_profile(profile: str) -> TrackerData:
-    """The sequences with pictures, ground truth and detections under ``DEEPMOT_DATA``, where the profile uses
-    real data; else the embedded ones.
+def rendered(sequences: Iterable[mot.Sequence]) -> TrackingData:
+    """Return the rendered sequences as data for tracking."""
+    found = _by_name(sequences)
+    names = ", ".join(sequence.name for sequence in found)
+    return TrackingData(_distinct(found), found, f"{len(found)} embedded sequences, {names}")
 
-    Trackers learn from the first halves (``mot.split``), the third quarters choose among the states of a
-    training, and the last quarters are reported: no choice was made on them.
+
+def real(root: Path) -> TrackingData:
+    """Return the sequences below a folder that have images, ground truth and detections.
+
+    Raises:
+        MotFormatError: There is none.
     """
-    root = profiles.data_root() if profiles.get(profile).real_data else None
-    real = [found for found in mot.find_sequences(root) if _is_complete(found)] if root is not None else []
-    judge = real or mot.find_sequences(synthetic.for_profile(profile))
-    judge.sort(key=lambda sequence: sequence.name)  # what is drawn must not depend on where they lie
-    names = ", ".join(sequence.name for sequence in judge)
-    return TrackerData(
-        _distinct(judge), judge, names if real else f"{len(judge)} embedded sequences, {names}"
-    )
+    found = _by_name(sequence for sequence in mot.find_sequences(root) if _is_complete(sequence))
+    return TrackingData(_distinct(found), found, ", ".join(sequence.name for sequence in found))
 
 
 def rules(tracker: str) -> Rules:
-    """The track management around a tracker (Sec. 5.2)."""
+    """Return the track management around a tracker (Sec. 5.2)."""
     return _TRACKTOR if tracker == "tracktor" else MOT_BY_SOT
 
 
 def detectors(sequences: Iterable[mot.Sequence]) -> str:
-    """Whose public detections the sequences come with: the last part of MOT17's names."""
+    """Name the public detectors of some sequences, by the last part of MOT17's names."""
     known = {name.rpartition("-")[2] for name in (sequence.name for sequence in sequences)}
     named = sorted(known & {"DPM", "FRCNN", "SDP"})
     return ", ".join(named + ["as given"] * (len(named) < len(known)))
 
 
-def judged(
-    results: dict[str, pd.DataFrame], sequences: Iterable[mot.Sequence], part: str
-) -> dict[str, evaluation.Counts]:
-    """The counts of results, by sequence name, in that part of the sequences (``mot.split``)."""
+def evaluate(
+    results: Mapping[str, pd.DataFrame], sequences: Iterable[mot.Sequence], part: str
+) -> pd.DataFrame:
+    """Evaluate results in one part of the sequences, by ``PROTOCOL``.
+
+    Args:
+        results: Tracks by sequence name.
+        sequences: Sequences with ground truth.
+        part: "train", "val" or "test".
+
+    Returns:
+        One row per sequence and ``OVERALL``, as ``evaluation.evaluate``.
+    """
     counts = {}
     for sequence in sequences:
         gt = sequence.gt()
         gt = gt[gt["frame"].isin(mot.split(sequence)[part])]
         counts[sequence.name] = evaluation.count(gt, results[sequence.name], PROTOCOL)
-    return counts
+    return evaluation.summarize(counts)
+
+
+def _by_name(sequences: Iterable[mot.Sequence]) -> list[mot.Sequence]:
+    """Sort sequences by name: what is drawn must not depend on where they lie."""
+    return sorted(sequences, key=lambda sequence: sequence.name)
 
 
 def _is_complete(sequence: mot.Sequence) -> bool:
@@ -77,7 +100,7 @@ def _is_complete(sequence: mot.Sequence) -> bool:
 
 
 def _distinct(sequences: list[mot.Sequence]) -> list[mot.Sequence]:
-    """One of the sequences that differ in their detections only."""
+    """Return one of the sequences that differ in their detections only."""
     found: dict[str, mot.Sequence] = {}
     for sequence in sequences:
         name, _, detector = sequence.name.rpartition("-")

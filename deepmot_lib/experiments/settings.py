@@ -1,4 +1,4 @@
-"""The three profiles: every size, schedule and seed of a run in one place, and where its files go.
+"""The three profiles: every size, schedule and seed of an experiment in one place.
 
 One code path serves all of them; a profile only changes the numbers. ``smoke`` shows that everything runs,
 ``standard`` is what two CPU cores or one GPU carry, ``paper`` is the schedule that the paper prints (Appendix
@@ -7,9 +7,7 @@ A).
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 from ..training.schedules import (
@@ -33,27 +31,38 @@ class EmbeddedData:
     seed: int = 0
 
 
-class DHNRun(NamedTuple):
-    """One training of a network: on which pairs (``dhn.data.KINDS``), with which seed."""
+class MatcherRun(NamedTuple):
+    """One training of a matcher: on which pairs (``pairs.KINDS``), with which seed."""
 
     variant: str
     pairs: str
     seed: int
 
+    @property
+    def label(self) -> str:
+        """The run in one word, as file names take it."""
+        return f"{self.variant}_{self.pairs}_seed{self.seed}"
 
-def _runs(pairs: str, **seeds: int) -> tuple[DHNRun, ...]:
+
+def _runs(pairs: str, **seeds: int) -> tuple[MatcherRun, ...]:
     """Each variant with its number of seeds; "1d_conv" cannot be a keyword and is written conv."""
     names = {"conv": "1d_conv"}
-    return tuple(DHNRun(names.get(name, name), pairs, seed) for name in seeds for seed in range(seeds[name]))
+    return tuple(
+        MatcherRun(names.get(name, name), pairs, seed) for name in seeds for seed in range(seeds[name])
+    )
 
 
 class TrackerRun(NamedTuple):
     """One tracker of Tables 1 to 3, trained with one seed.
 
-    ``loss`` is "vanilla" (not trained further) or one of ``training.deepmot.LOSSES``; ``matcher`` the
-    network between D and the loss, "none" where the loss takes none. ``reid`` tells who recognises people:
-    "none", "external" (a network beside the tracker), or the tracker's own ReID head, which learns by the
-    appearance in D ("distance", Sec. 4.1) or by switches of its own ("separate", the released code).
+    Attributes:
+        tracker: "tracktor", "goturn" or "siamrpn".
+        loss: "vanilla" (not trained further) or one of ``training.deepmot.LOSSES``.
+        reid: What re-identifies people: "none", "external" (a network beside the tracker), or the tracker's
+            own ReID head, trained by the appearance in D ("distance", Sec. 4.1) or by switches of its own
+            ("separate", the released code).
+        matcher: The network between D and the loss; "none" where the loss takes none.
+        seed: Decides the initialization of the head and all that the training draws.
     """
 
     tracker: str
@@ -64,7 +73,18 @@ class TrackerRun(NamedTuple):
 
     @property
     def has_head(self) -> bool:
+        """Whether the tracker has a ReID head."""
         return self.reid in ("distance", "separate")
+
+    @property
+    def weights_run(self) -> TrackerRun:
+        """The run whose weights this one takes: an external ReID changes nothing in the tracker."""
+        return self._replace(reid="none") if self.reid == "external" else self
+
+    @property
+    def label(self) -> str:
+        """The run in one word, as file names take it."""
+        return "_".join([self.tracker, self.loss, self.reid, self.matcher, f"seed{self.seed}"])
 
 
 @dataclass(frozen=True)
@@ -108,24 +128,40 @@ _TABLE2 = ("dMOTP", "dMOTA", "dMOTA+dMOTP-IDS")
 
 
 @dataclass(frozen=True)
-class Profile:
-    """One way to run the whole workflow; ``evidence`` tells whether its numbers may be quoted.
+class Settings:
+    """All settings of an experiment; ``PROFILES`` holds the three that have a name.
 
-    ``dhn_runs`` are the trainings behind Tables 5 and 6. Fig. 8 takes ten uniform matrices of each of
-    ``fig8_sizes``; ``speed_sizes`` are the numbers of objects at which the matchers are timed.
-    ``trackers`` is what stands behind Tables 1 to 3.
+    Attributes:
+        name: The profile's name.
+        embedded: The size of the rendered sequences.
+        dhn: How the Deep Hungarian Nets are trained.
+        dhn_runs: The trainings behind Tables 5 and 6.
+        trackers: What stands behind Tables 1 to 3.
+        real_data: Whether ``DEEPMOT_DATA`` is used.
+        evidence: Whether the numbers may be quoted.
+        prices: How ``min_sum`` is trained.
+        fig8_sizes: Fig. 8 takes ten uniform random matrices of each of these sizes.
+        speed_sizes: The numbers of objects at which the matchers are timed.
+        sweep_pairs: Test pairs on which the cost of accuracy is measured (notebook 03).
+        table6_matrices: Matrices of perturbed ground truth that Table 6 takes at most; None for all.
+        gradient_clips: Pairs of frames on which the matchers' gradients are compared.
+        training_matrices: Matrices of the trackers' trainings that the networks are scored on, at most.
     """
 
     name: str
     embedded: EmbeddedData
     dhn: DHNSchedule
-    dhn_runs: tuple[DHNRun, ...]
+    dhn_runs: tuple[MatcherRun, ...]
     trackers: TrackerSettings
     real_data: bool
     evidence: bool
     prices: PriceSchedule = field(default_factory=PriceSchedule)
     fig8_sizes: tuple[int, ...] = (2, 3, 5, 10, 20, 30, 50, 75, 100, 150, 300)
     speed_sizes: tuple[int, ...] = (10, 50, 100, 300)
+    sweep_pairs: int = 1000
+    table6_matrices: int | None = None
+    gradient_clips: int = 40
+    training_matrices: int = 1000
 
     def schedule(self, variant: str) -> DHNSchedule | PriceSchedule:
         """How that network is trained."""
@@ -133,7 +169,7 @@ class Profile:
 
 
 PROFILES = {
-    "smoke": Profile(
+    "smoke": Settings(
         name="smoke",
         embedded=EmbeddedData(sequences=3, frames=40, image_size=(240, 320)),
         dhn=DHNSchedule(steps=200, hidden_size=32, cost_cap=40, test_pairs=200, learning_rate=1e-3),
@@ -155,8 +191,12 @@ PROFILES = {
         prices=PriceSchedule(steps=100),
         fig8_sizes=(2, 5, 10, 20, 30),
         speed_sizes=(10, 30),
+        sweep_pairs=200,
+        table6_matrices=100,
+        gradient_clips=8,
+        training_matrices=100,
     ),
-    "standard": Profile(
+    "standard": Settings(
         name="standard",
         embedded=EmbeddedData(sequences=3, frames=150, image_size=(480, 640)),
         dhn=DHNSchedule(
@@ -181,7 +221,7 @@ PROFILES = {
         real_data=True,
         evidence=True,
     ),
-    "paper": Profile(
+    "paper": Settings(
         name="paper",
         embedded=EmbeddedData(sequences=3, frames=150, image_size=(480, 640)),
         dhn=DHNSchedule(steps=20 * 114_483 // 10),
@@ -213,53 +253,12 @@ PROFILES = {
 }
 
 
-def get(name: str) -> Profile:
-    """The profile of that name; ValueError names the ones there are."""
+def get(name: str) -> Settings:
+    """Return the settings of a profile.
+
+    Raises:
+        ValueError: There is no such profile; the message names those that there are.
+    """
     if name not in PROFILES:
         raise ValueError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}")
     return PROFILES[name]
-
-
-def data_root() -> Path | None:
-    """The folder of real data that ``DEEPMOT_DATA`` points to, or None where it is unset.
-
-    Raises FileNotFoundError where the variable names a folder that is not there: a typo must not silently
-    turn a run on real data into one on embedded data.
-    """
-    value = os.environ.get("DEEPMOT_DATA", "")
-    if not value:
-        return None
-    root = Path(value).expanduser()
-    if not root.is_dir():
-        raise FileNotFoundError(f"DEEPMOT_DATA={value} is not a folder")
-    return root.resolve()
-
-
-@dataclass(frozen=True)
-class Paths:
-    """Where a profile's files go, below ``DEEPMOT_OUT`` (default: the checkout).
-
-    ``runs`` holds what is large or remade at will (data, checkpoints, executed notebooks; not in git),
-    ``reports`` the tables and figures that are.
-    """
-
-    runs: Path
-    reports: Path
-
-    @property
-    def tables(self) -> Path:
-        return self.reports / "tables"
-
-    @property
-    def figures(self) -> Path:
-        return self.reports / "figures"
-
-    @classmethod
-    def of(cls, profile: str) -> Paths:
-        """The paths of the named profile; the table and figure folders are made."""
-        name = get(profile).name
-        root = Path(os.environ.get("DEEPMOT_OUT") or Path(__file__).parents[2]).resolve()
-        paths = cls(runs=root / "runs" / name, reports=root / "reports" / name)
-        for folder in (paths.runs, paths.tables, paths.figures):
-            folder.mkdir(parents=True, exist_ok=True)
-        return paths

@@ -25,7 +25,9 @@ _TYPING = {"__future__", "collections.abc", "jaxtyping", "numpy.typing", "typing
 _DATACLASS_MARKS = {"ClassVar", "InitVar", "KW_ONLY"}
 
 
-def code(*modules: str | Path, package_root: str | Path = PACKAGE) -> dict[str, str]:
+def code(
+    *modules: str | Path, alone: Iterable[str] = (), package_root: str | Path = PACKAGE
+) -> dict[str, str]:
     """Digest each module of the import closure.
 
     A process reads a file once, so that an edit while a kernel runs does not change the digest of the code
@@ -33,6 +35,8 @@ def code(*modules: str | Path, package_root: str | Path = PACKAGE) -> dict[str, 
 
     Args:
         modules: Dotted module names such as ``deepmot_lib.loss``, or paths of notebooks (``.ipynb``).
+        alone: Modules whose own text counts, but not what they import: tables of names, such as
+            ``deepmot_lib.matchers``, of whose many modules a result uses those that ``modules`` names.
         package_root: The folder of the package that the closure stays within.
 
     Returns:
@@ -46,7 +50,8 @@ def code(*modules: str | Path, package_root: str | Path = PACKAGE) -> dict[str, 
     """
     root = Path(package_root).resolve()
     found: dict[str, str] = {}
-    waiting = [(str(module), "") for module in modules]
+    alone = set(alone)
+    waiting = [(str(module), "") for module in [*modules, *alone]]
     while waiting:
         name, importer = waiting.pop()
         notebook = name.endswith(".ipynb")
@@ -61,23 +66,25 @@ def code(*modules: str | Path, package_root: str | Path = PACKAGE) -> dict[str, 
         digest, imports = _read(file, "" if notebook else package, root)
         if digest:
             found[key] = digest
-        waiting += [(each, str(file)) for each in imports]
+        if name not in alone:
+            waiting += [(each, str(file)) for each in imports]
         if "." in name and not notebook:
             waiting.append((name.rpartition(".")[0], str(file)))
     return dict(sorted(found.items()))
 
 
-def code_digest(*modules: str | Path, package_root: str | Path = PACKAGE) -> str:
+def code_digest(*modules: str | Path, alone: Iterable[str] = (), package_root: str | Path = PACKAGE) -> str:
     """Digest the import closure as a whole, for the ``params`` of a workflow's rule.
 
     Args:
         modules: As in ``code``.
+        alone: As in ``code``.
         package_root: As in ``code``.
 
     Returns:
         Twelve hexadecimal digits.
     """
-    return short_digest(json.dumps(code(*modules, package_root=package_root)))
+    return short_digest(json.dumps(code(*modules, alone=alone, package_root=package_root)))
 
 
 def short_digest(text: str) -> str:

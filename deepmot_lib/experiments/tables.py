@@ -1,7 +1,6 @@
-"""Tables of results: written with what they were made from, read back, set beside the paper's.
+"""Tables of results: a CSV, and a JSON of the same name beside it that says what it was made from.
 
-A table is a CSV with a JSON of the same name beside it: its provenance. Compute notebooks write them, table
-notebooks and the report only read.
+Compute notebooks write them; table notebooks and the report only read them.
 """
 
 from __future__ import annotations
@@ -11,14 +10,16 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
 from ..data.files import atomic
-from ..report.markdown import escape
+from .fingerprints import Fingerprint, content
 
 #: What every table says of itself; None where it does not apply.
 PROVENANCE = (
@@ -30,69 +31,106 @@ PROVENANCE = (
     "seeds",
     "weights",
     "schedule",
+    "trained",
     "commit",
     "device",
 )
+#: Beside the provenance: the digest of the CSV, and the fingerprint of a table that is reused.
+_STAMP = ("content", "fingerprint")
+_LATER = {"trained", *_STAMP}  # parts that the first published tables do not have
 
 
-def provenance(**known: object) -> dict:
-    """A full provenance: ``commit`` and ``device`` are found out here, what is not given is None.
+def provenance(device: str | None = None, **known: Any) -> dict[str, Any]:
+    """Complete a provenance: the commit is found out here, what is not given is None.
 
-    ValueError for a key that is not one of ``PROVENANCE``.
+    Args:
+        device: The device in words; ``device_name()`` where it is not given.
+        known: Parts of ``PROVENANCE``. ``trained`` says at which commit and on which device the weights
+            were trained, as it was stored with them.
+
+    Raises:
+        ValueError: A part that is not one of ``PROVENANCE``.
     """
     unknown = known.keys() - set(PROVENANCE)
     if unknown:
         raise ValueError(f"unknown provenance {sorted(unknown)}: choose from {', '.join(PROVENANCE)}")
-    found = {"commit": commit(), "device": device_name()}
+    found = {"commit": commit(), "device": device or device_name()}
     return {key: known.get(key, found.get(key)) for key in PROVENANCE}
 
 
+def trained_where(made_from: Mapping[str, Any]) -> str | None:
+    """Say at which commit and on which device weights were trained, from the provenance stored with them."""
+    return f"at {made_from['commit']} on {made_from['device']}" if made_from else None
+
+
 def commit() -> str:
-    """The checkout's commit, ``+`` behind it where the library or the workflow differ from it; ``unknown``
-    outside git."""
+    """Return the checkout's commit, "unknown" outside git.
+
+    A ``+`` behind it says that the package, the notebooks or the workflow differ from it.
+    """
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():  # an installed copy may lie in a checkout of something else
         return "unknown"
     git = ["git", "-C", str(root)]
+    code = ["deepmot_lib", "notebooks", "Snakefile"]
     try:
         name = subprocess.run(
             [*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True
         )
-        # Reports are what a run writes: they do not make the code another.
         changed = subprocess.run(
-            [*git, "status", "--porcelain", "--", "deepmot_lib", "Snakefile"],
-            capture_output=True,
-            text=True,
-            check=True,
+            [*git, "status", "--porcelain", "--", *code], capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return name.stdout.strip() + "+" * bool(changed.stdout.strip())
 
 
-def device_name(device: str | torch.device | None = None) -> str:
-    """The device's name in words: the GPU where there is one (or is asked for), else the processor and its
-    cores."""
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+def device_name(device: str | torch.device = "cpu") -> str:
+    """Name a device so that two machines whose numbers may differ do: a GPU by its model, a CPU by its model,
+    cores, instruction set and libraries."""
+    device = torch.device(device)
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    model = platform.processor() or platform.machine()
+        return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}, CUDA {torch.version.cuda}"
+    isa = torch.backends.cpu.get_cpu_capability()
+    blas = "MKL" if torch.backends.mkl.is_available() else "no MKL"
+    return f"{_processor()}, {os.cpu_count()} cores, {isa}, torch {torch.__version__} with {blas}"
+
+
+def _processor() -> str:
+    """Name the processor; family, model and stepping tell apart those that share a marketing name."""
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = lines[0].partition(":")[2].strip() if lines else model
-    return f"{model}, {os.cpu_count()} cores"
+    if not cpuinfo.is_file():
+        return platform.processor() or platform.machine()
+    fields: dict[str, str] = {}
+    for line in cpuinfo.read_text().splitlines():
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    name = fields.get("model name") or platform.machine()
+    numbers = [fields[key] for key in ("cpu family", "model", "stepping") if key in fields]
+    return name + f" ({'/'.join(numbers)})" * bool(numbers)
 
 
 def file_hash(path: str | Path) -> str:
-    """The first twelve hexadecimal digits of a file's SHA-256."""
+    """Return the first twelve hexadecimal digits of a file's SHA-256."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
 
 
-def write(path: str | Path, frame: pd.DataFrame, made_from: dict) -> None:
-    """Writes ``path`` (a ``.csv``) and its provenance beside it; a write that fails changes neither.
+def write(
+    path: str | Path,
+    frame: pd.DataFrame,
+    made_from: Mapping[str, Any],
+    fingerprint: Fingerprint | None = None,
+) -> None:
+    """Write a table and what it was made from; a write that fails changes neither.
 
-    ``made_from`` is what ``provenance`` returns; ValueError where it lacks a part or has another.
+    Args:
+        path: A ``.csv`` file; the JSON goes beside it.
+        frame: The table.
+        made_from: What ``provenance`` returns.
+        fingerprint: Of a table that is reused, for ``stamp``.
+
+    Raises:
+        ValueError: ``made_from`` lacks a part or has another, or the file is no ``.csv``.
     """
     path = _csv(path)
     if wrong := sorted(made_from.keys() ^ set(PROVENANCE)):
@@ -100,29 +138,58 @@ def write(path: str | Path, frame: pd.DataFrame, made_from: dict) -> None:
             f"{path.name}: a table carries its whole provenance and no more, wrong here: {wrong}"
         )
     with atomic(path.with_suffix(".json")) as notes, atomic(path) as table:
-        notes.write_text(json.dumps(made_from, indent=1) + "\n")
         frame.to_csv(table, index=False, lineterminator="\n")
+        stamp = {"content": content(table), "fingerprint": fingerprint and asdict(fingerprint)}
+        notes.write_text(json.dumps({**made_from, **stamp}, indent=1) + "\n")
 
 
-def read(path: str | Path) -> tuple[pd.DataFrame, dict]:
-    """The table and its provenance, numbers as they were written.
+def read(path: str | Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read a table and its provenance, numbers as they were written.
 
-    FileNotFoundError where one of the two files is missing, ValueError where one is broken.
+    Raises:
+        FileNotFoundError: One of the two files is missing.
+        ValueError: One of them is broken, or they do not belong together.
     """
     path = _csv(path)
-    notes = path.with_suffix(".json")
     try:
         # Only an empty cell is empty: "None" may be the name of a variant.
         frame = pd.read_csv(path, keep_default_na=False, na_values=[""])
     except ValueError as error:  # pandas' own errors are ValueErrors
         raise ValueError(f"{path}: no table ({error})") from None
+    notes = _notes(path)
+    if notes.get("content") not in (None, content(path)):
+        raise ValueError(f"{path} is not the table that {path.with_suffix('.json').name} tells of")
+    return frame, {key: notes.get(key) for key in PROVENANCE}
+
+
+def stamp(path: str | Path) -> str | None:
+    """Return the fingerprint of a table, for ``fingerprints.fresh``.
+
+    None where there is no table, an empty text where its fingerprint is missing or that of another content.
+    """
+    path = _csv(path)
+    if not path.is_file():
+        return None
     try:
-        made_from = json.loads(notes.read_text())
+        notes = _notes(path)
+    except (ValueError, OSError):
+        return ""
+    if notes.get("content") != content(path) or notes.get("fingerprint") is None:
+        return ""
+    return json.dumps(notes["fingerprint"])
+
+
+def _notes(path: Path) -> dict[str, Any]:
+    """Read the JSON beside a table."""
+    file = path.with_suffix(".json")
+    try:
+        notes = json.loads(file.read_text())
     except ValueError as error:
-        raise ValueError(f"{notes}: no provenance ({error})") from None
-    if not isinstance(made_from, dict) or made_from.keys() != set(PROVENANCE):
-        raise ValueError(f"{notes}: no provenance: its keys must be {', '.join(PROVENANCE)}")
-    return frame, made_from
+        raise ValueError(f"{file}: no provenance ({error})") from None
+    known = {*PROVENANCE, *_STAMP}
+    if not isinstance(notes, dict) or not known - _LATER <= notes.keys() <= known:
+        raise ValueError(f"{file}: no provenance: its keys must be {', '.join(PROVENANCE)}")
+    return notes
 
 
 def _csv(path: str | Path) -> Path:
@@ -130,60 +197,3 @@ def _csv(path: str | Path) -> Path:
     if path.suffix != ".csv":
         raise ValueError(f"{path}: a table's file ends in .csv")
     return path
-
-
-def beside(paper: pd.DataFrame, ours: pd.DataFrame | None, keys: list[str]) -> pd.DataFrame:
-    """The paper's table with ours beside it: columns ``keys``, then ``X (paper)``, ``X (ours)`` for each
-    measure X of the paper's, then what only ours has.
-
-    Rows that only one of the two has stay, the paper's first; what was not run is an empty cell, counts stay
-    integers. ValueError where ``keys`` are not columns of both, or a row's keys occur twice in one.
-    """
-    ours = paper.iloc[:0] if ours is None else ours
-    for name, frame in (("the paper's", paper), ("our", ours)):
-        if missing := [key for key in keys if key not in frame]:
-            raise ValueError(f"{name} table has no column {', '.join(missing)}")
-        if (repeated := frame[keys].duplicated()).any():
-            raise ValueError(f"{name} table has several rows {tuple(frame.loc[repeated, keys].iloc[0])}")
-    measures = [column for column in paper if column not in keys]
-    extra = [column for column in ours if column not in paper]
-    both = pd.concat([paper[keys], ours[keys]]).drop_duplicates()
-    for side, frame in (("paper", paper), ("ours", ours.reindex(columns=[*keys, *measures, *extra]))):
-        counts = [column for column in frame.select_dtypes("integer") if column not in keys]
-        named = frame.astype(dict.fromkeys(counts, "Int64"))
-        named = named.rename(columns={measure: f"{measure} ({side})" for measure in measures})
-        both = both.merge(named, on=keys, how="left")
-    return both[
-        [*keys, *(f"{measure} ({side})" for measure in measures for side in ("paper", "ours")), *extra]
-    ]
-
-
-def texts(values: pd.Series, decimals: int = 2) -> list[str]:
-    """A column's cells as text: fractions with ``decimals``, whole numbers as such, empty for what was not
-    run.
-
-    A column of whole numbers is one of counts, though empty cells have made floats of them.
-    """
-    whole = pd.api.types.is_numeric_dtype(values) and bool((values.dropna() % 1 == 0).all())
-    return ["" if pd.isna(value) else _text(value, 0 if whole else decimals) for value in values]
-
-
-def in_words(value: object) -> str:
-    """A part of a provenance as text; of a list, its members."""
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def to_markdown(frame: pd.DataFrame, decimals: int = 2) -> str:
-    """A pipe table of ``texts``, numbers to the right."""
-    rules = ["---:" if pd.api.types.is_numeric_dtype(frame[name]) else "---" for name in frame]
-    rows = zip(*(texts(frame[name], decimals) for name in frame), strict=True)
-    header, *cells = ([escape(str(cell)) for cell in row] for row in (list(frame), *rows))
-    return "".join(f"| {' | '.join(line)} |\n" for line in (header, rules, *cells))
-
-
-def _text(value: object, decimals: int) -> str:
-    """A number that would print as zero and is none is given as 3e-22."""
-    if not isinstance(value, float | np.floating):
-        return str(value)
-    text = f"{value:.{decimals}f}"
-    return f"{value:.0e}" if value and not float(text) else text

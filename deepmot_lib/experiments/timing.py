@@ -21,6 +21,8 @@ from ..matchers.network import Matcher
 _MAX_ENTRIES = 90_000
 _SLOW_S = 2.0  # what takes longer is timed once
 
+_CPU = torch.device("cpu")
+
 
 def uniform(count: int, size: int, seed: int = 0) -> torch.Tensor:
     """``count`` square matrices of that size, uniform in [0, 1), float32; the same for every matcher."""
@@ -29,9 +31,7 @@ def uniform(count: int, size: int, seed: int = 0) -> torch.Tensor:
 
 
 @torch.no_grad()
-def accuracy_by_size(
-    matchers: dict[str, Matcher], sizes: Iterable[int], count: int = 10, device: str = "cpu"
-) -> pd.DataFrame:
+def accuracy_by_size(matchers: dict[str, Matcher], sizes: Iterable[int], count: int = 10) -> pd.DataFrame:
     """WA in percent on ``count`` uniform matrices of each size (Fig. 8), a row a matrix and discretisation.
 
     Columns: network, size, matrix, discretization, WA.
@@ -42,7 +42,7 @@ def accuracy_by_size(
         target = optimal_assignment(distance)
         for name, matcher in matchers.items():
             batches = distance.split(max(1, _MAX_ENTRIES // size**2))
-            soft = torch.cat([matcher(batch.to(device)).cpu() for batch in batches])
+            soft = torch.cat([matcher(batch.to(matcher.device)).cpu() for batch in batches])
             for axis in ("row", "column"):
                 accuracy = 100 * weighted_accuracy(discretize(soft, axis=axis), target)
                 columns = {"network": name, "size": size, "matrix": range(count), "discretization": axis}
@@ -50,7 +50,7 @@ def accuracy_by_size(
     return pd.concat(parts, ignore_index=True)
 
 
-def costs(matchers: dict[str, Matcher], sizes: Iterable[int], device: str = "cpu") -> pd.DataFrame:
+def costs(matchers: dict[str, Matcher], sizes: Iterable[int]) -> pd.DataFrame:
     """Milliseconds of one forward and backward pass on one matrix, beside scipy's Hungarian algorithm.
 
     A row a matcher and size; columns: network, size, ms, ``times scipy`` (which has no backward pass). The
@@ -62,7 +62,7 @@ def costs(matchers: dict[str, Matcher], sizes: Iterable[int], device: str = "cpu
         scipy_s = seconds(partial(linear_sum_assignment, matrix[0].numpy()))
         rows.append({"network": "scipy", "size": size, "ms": 1e3 * scipy_s, "times scipy": 1.0})
         for name, matcher in matchers.items():
-            took = seconds(pass_over(matcher, matrix.to(device)), device)
+            took = seconds(pass_over(matcher, matrix.to(matcher.device)), matcher.device)
             rows.append({"network": name, "size": size, "ms": 1e3 * took, "times scipy": took / scipy_s})
     return pd.DataFrame(rows)
 
@@ -95,13 +95,13 @@ def pass_over(matcher: Matcher, distance: torch.Tensor) -> Callable[[], None]:
     return run
 
 
-def seconds(job: Callable[[], object], device: str = "cpu", repeats: int = 5) -> float:
+def seconds(job: Callable[[], object], device: torch.device = _CPU, repeats: int = 5) -> float:
     """Median time of a job after one that warms up; a slow one is run once and no more."""
     times = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
         job()
-        if device != "cpu":
+        if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
         if times[-1] > _SLOW_S:

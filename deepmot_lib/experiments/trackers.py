@@ -1,24 +1,25 @@
-"""One tracker of one run, trained and scored: what notebook 07 shows and the notebooks behind it read.
+"""One tracker of one run, trained and scored: Tables 1 to 3, and what reads their networks and tracks.
 
-Everything large lies below ``runs/<profile>/trackers``, the measures in the profile's tables. What is there
-already is not made again; what is not is made on the spot.
+Everything large lies below ``runs/<profile>/trackers``, the measures in the experiment's tables. What is
+there and was made from the same settings, data, weights and code is reused; all else is made now.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import torch
-from torch import nn
 
-from .. import evaluation, matchers
+from .. import evaluation, matchers, trackers
 from ..data import mot
-from ..trackers import Tracker, create, load, reid, save, tracking
+from ..data import weights as weight_files
+from ..matchers.network import Matcher
+from ..trackers import Tracker, tracking
+from ..trackers.reid import Embedder
 from ..trackers.tracktor import Tracktor
 from ..training import trainer
 from ..training.checkpoint import CheckpointFile
@@ -26,254 +27,345 @@ from ..training.deepmot import DeepMOTTraining
 from ..training.detector import DetectorTraining
 from ..training.reid import ReIDTraining
 from ..training.siamese import SiameseTraining
-from . import sequences as data
-from . import settings as profiles
-from . import tables
-from .fingerprints import PARTS, Fingerprint, data_digests
-from .settings import TrackerRun
-from .source import code
+from ..training.trainer import Training
+from . import matchers as matcher_runs
+from . import sequences, tables
+from .experiment import Experiment
+from .fingerprints import Fingerprint, content, data_digests, fresh, read_stamp, stamped
+from .settings import DHN, TrackerRun
+from .source import code, code_digest
+
+# Tables of names, whose many imports a run does not need, and the modules that only call others.
+_ALONE = ("deepmot_lib.matchers", "deepmot_lib.trackers", "deepmot_lib.experiments.sequences", __name__)
+_TRACKING = ("deepmot_lib.trackers.tracking", "deepmot_lib.trackers.tracktor", "deepmot_lib.trackers.reid")
+_IMAGES_AND_TRUTH = ("gt", "seqinfo", "images")
 
 
-class Trained(NamedTuple):
-    """A trained tracker in evaluation mode, its training's history and the file of its weights."""
+class TrainedTracker(NamedTuple):
+    """A trained tracker in evaluation mode, the history of its training (``trainer.train``) and its weight
+    file."""
 
     tracker: Tracker
     history: pd.DataFrame
     weights: Path
 
 
-class Team(NamedTuple):
-    """All that tracks together: the tracker, and, if there are such, the detector that judges public
-    detections and the network of the external ReID."""
+class TrackingPipeline(NamedTuple):
+    """All networks that track together.
+
+    Attributes:
+        tracker: The network that propagates tracks.
+        detector: Scores public detections; None where they are taken as they are.
+        embedder: The network of the external ReID, if any.
+    """
 
     tracker: Tracker
     detector: Tracktor | None
-    embed: reid.Embedder | None = None
+    embedder: Embedder | None = None
+
+    def track(
+        self, sequence: mot.Sequence, frames: range | None = None, progress: bool = False
+    ) -> pd.DataFrame:
+        """Track a sequence, or some consecutive frames of it; see ``tracking.track``."""
+        rules = sequences.rules(self.tracker.name)
+        return tracking.track(self.tracker, sequence, rules, self.detector, self.embedder, frames, progress)
 
 
-def learning(run: TrackerRun) -> TrackerRun:
-    """The run whose weights ``run`` takes: an external ReID does not change how a tracker learns."""
-    return run._replace(reid="none") if run.reid == "external" else run
-
-
-def folder(profile: str, run: TrackerRun) -> Path:
-    """Where a run's checkpoint, weights and results lie."""
-    place = profiles.Paths.of(profile).runs / "trackers" / run.tracker / run.loss / run.reid / run.matcher
+def folder(experiment: Experiment, run: TrackerRun) -> Path:
+    """Return where the checkpoint, weights and result files of a run lie."""
+    place = experiment.paths.trackers / run.tracker / run.loss / run.reid / run.matcher
     return place / f"seed{run.seed}"
 
 
-def table_file(profile: str, run: TrackerRun) -> Path:
-    """Where the measures of a run lie."""
-    parts = "_".join([run.tracker, run.loss, run.reid, run.matcher, f"seed{run.seed}"])
-    return profiles.Paths.of(profile).tables / f"tracker_{parts}.csv"
+def table_file(experiment: Experiment, run: TrackerRun) -> Path:
+    """Return where the measures of a run lie."""
+    return experiment.paths.tables / f"tracker_{run.label}.csv"
 
 
-def train(profile: str, run: TrackerRun, device: str = "cpu") -> Trained:
-    """The tracker of a run, trained as its profile says, from its checkpoint on where there is one.
+def train(experiment: Experiment, run: TrackerRun) -> TrainedTracker:
+    """Train the tracker of a run, or load it where it is there.
 
-    "vanilla" trains Tracktor as a detector, GOTURN and SiamRPN on pairs of crops; every other loss starts
-    from there. Raises as ``trainer.train``.
+    Tracktor is trained as a detector, GOTURN and SiamRPN on pairs of crops ("vanilla"); every other loss
+    starts from there.
+
+    Raises:
+        CheckpointError, FloatingPointError: As ``trainer.train``.
     """
-    run = learning(run)
-    place = folder(profile, run)
-    place.mkdir(parents=True, exist_ok=True)
+    run = run.weights_run
+    place = folder(experiment, run)
     weights, history = place / "weights.safetensors", place / "history.csv"
-    if weights.is_file() and history.is_file():
-        tracker = load(weights, device)
-        _keep_features(profile, tracker)
-        return Trained(tracker, pd.read_csv(history), weights)
-    teach = _pretrain if run.loss == "vanilla" else _finetune
-    tracker, learnt = teach(profile, run, place / "checkpoint.pt", device)
-    learnt.to_csv(history, index=False)
-    save(weights, tracker, profile=profile, run=run._asdict(), validation=_best(learnt))
-    return Trained(tracker.eval(), learnt, weights)
-
-
-def _best(history: pd.DataFrame) -> float | None:
-    return float(history["validation"].max()) if "validation" in history else None
-
-
-def _pretrain(profile: str, run: TrackerRun, checkpoint: Path, device: str) -> tuple[Tracker, pd.DataFrame]:
-    settings = profiles.get(profile).trackers
-    torch.manual_seed(run.seed)
-    tracker = create(run.tracker, **settings.options[run.tracker]).to(device)
-    sequences = data.for_profile(profile).learn
-    training: DetectorTraining | SiameseTraining
-    if isinstance(tracker, Tracktor):
-        training = DetectorTraining(tracker, sequences, settings.detector, run.seed)
-    else:
-        training = SiameseTraining(tracker, sequences, settings.pairs, run.seed)
-    history = trainer.train(training, CheckpointFile(checkpoint, _fingerprint(training, sequences)))
-    _keep_features(profile, tracker)
-    return tracker, history
-
-
-def _finetune(profile: str, run: TrackerRun, checkpoint: Path, device: str) -> tuple[Tracker, pd.DataFrame]:
-    settings, found = profiles.get(profile).trackers, data.for_profile(profile)
-    start = train(profile, TrackerRun(run.tracker, "vanilla"), device).tracker
-    tracker = start
-    if run.has_head:
-        torch.manual_seed(run.seed)
-        tracker = create(run.tracker, **(start.options | {"reid": True, "pretrained": False}))
-        tracker.load_state_dict(start.state_dict(), strict=False)  # the head is new
-        tracker.to(device)
-        _keep_features(profile, tracker)
-    members = team(profile, run._replace(reid="none"), tracker, device)
-
-    def validate() -> float:
-        counts = data.judged(follow(members, found.judge, "val"), found.judge, "val")
-        return evaluation.summarize(counts).loc[evaluation.OVERALL, "MOTA"]
-
-    training = DeepMOTTraining(
+    start = None if run.loss == "vanilla" else train(experiment, TrackerRun(run.tracker, "vanilla"))
+    wanted = _of_pretraining(experiment, run) if start is None else _of_finetuning(experiment, run, start)
+    if history.is_file() and fresh(weight_files.stamp(weights), wanted, f"weights of {run.label}"):
+        tracker = trackers.load(weights, experiment.device)
+        _keep_features(experiment, tracker)
+        return TrainedTracker(tracker, pd.read_csv(history), weights)
+    training = _pretraining(experiment, run) if start is None else _finetuning(experiment, run, start)
+    trained = trainer.train(training, CheckpointFile(place / "checkpoint.pt", asdict(wanted)))
+    with stamped(history, wanted) as temporary:
+        trained.to_csv(temporary, index=False)
+    tracker = training.network
+    assert isinstance(tracker, Tracker)
+    made_from = experiment.provenance(
+        data=experiment.tracking.description, seeds=[run.seed], schedule=_schedule(experiment, run)
+    )
+    trackers.save(
+        weights,
         tracker,
-        found.learn,
-        run.loss,
-        None if run.matcher == "none" else matcher(run.matcher, device),
-        settings.training,
-        run.seed,
-        reid=run.reid if run.has_head else None,
-        validation=validate,
-        matrices=checkpoint.parent / "matrices",
+        run=run._asdict(),
+        validation=float(trained["validation"].max()) if "validation" in trained else None,
+        made_from=made_from,
+        fingerprint=asdict(wanted),
     )
-    upstream = {"start": _weights_digest(start)}
-    if isinstance(training.matcher, nn.Module):
-        upstream["matcher"] = _weights_digest(training.matcher)
-    fingerprint = _fingerprint(training, found.judge, PARTS, {"run": run._asdict()}, upstream)
-    return tracker, trainer.train(training, CheckpointFile(checkpoint, fingerprint))
+    _keep_features(experiment, tracker)
+    return TrainedTracker(tracker.eval(), trained, weights)
 
 
-def _fingerprint(
-    training: DetectorTraining | SiameseTraining | ReIDTraining | DeepMOTTraining,
-    sequences: list[mot.Sequence],
-    parts: tuple[str, ...] = ("gt", "seqinfo", "images"),
-    settings: dict[str, object] | None = None,
-    upstream: dict[str, str] | None = None,
-) -> dict[str, Any]:
-    """What a training depends on, for its checkpoint."""
-    fingerprint = Fingerprint(
-        settings={"options": training.network.options, "schedule": training.schedule, **(settings or {})},
-        data=data_digests(sequences, parts),
-        upstream=upstream or {},
-        code=code(type(training).__module__),
+def score(experiment: Experiment, run: TrackerRun) -> pd.DataFrame:
+    """Track the last quarters by the tracker of a run, count, and write its table.
+
+    The result files stay in the run's folder.
+
+    Returns:
+        One row per sequence and ``OVERALL``, as ``evaluation.evaluate``.
+    """
+    data = experiment.tracking
+    trained = train(experiment, run)
+    networks = pipeline(experiment, run, trained.tracker)
+    results, digests = {}, {}
+    for sequence in data.evaluation:
+        file = results_folder(experiment, run) / f"{sequence.name}.txt"
+        wanted = _of_tracking(experiment, run, trained, sequence)
+        if not fresh(read_stamp(file), wanted, f"tracks of {run.label} in {sequence.name}"):
+            boxes = networks.track(sequence, mot.split(sequence)["test"])
+            with stamped(file, wanted) as temporary:
+                mot.write_results(temporary, boxes)
+        digests[sequence.name] = content(file)
+        results[sequence.name] = mot.read_boxes(file)[tracking.COLUMNS]
+    wanted = Fingerprint(
+        settings={"run": run, "protocol": sequences.PROTOCOL},
+        data=data_digests(data.evaluation, parts=("gt", "seqinfo")),
+        upstream=digests,
+        code=code("deepmot_lib.evaluation.metrics", alone=_ALONE),
     )
-    return dataclasses.asdict(fingerprint)
+    table = table_file(experiment, run)
+    if not fresh(tables.stamp(table), wanted, f"table of {run.label}"):
+        measures = sequences.evaluate(results, data.evaluation, "test")
+        origin = weight_files.read_about(trained.weights)["made_from"]
+        made = experiment.provenance(
+            data=data.description,
+            split="trained on first halves, reported on last quarters",
+            detectors=sequences.detectors(data.evaluation),
+            protocol=sequences.PROTOCOL,
+            seeds=[run.seed],
+            weights=tables.file_hash(trained.weights),
+            schedule=origin.get("schedule"),
+            trained=tables.trained_where(origin),
+        )
+        tables.write(table, measures.reset_index().assign(**run._asdict()), made, wanted)
+    return tables.read(table)[0].set_index("sequence")[evaluation.COLUMNS]
 
 
-def _weights_digest(network: nn.Module) -> str:
-    """Twelve hexadecimal digits of a network's weights."""
-    digest = hashlib.blake2b(digest_size=6)
-    for name, tensor in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+def complete(experiment: Experiment, runs: Iterable[TrackerRun]) -> None:
+    """Train and score all runs, as far as they are not."""
+    for run in runs:
+        score(experiment, run)
 
 
-def matcher(name: str, device: str = "cpu") -> matchers.Matcher:
-    """The frozen network between D and the loss: as shipped, trained on Eq. 3's distances. Sinkhorn with the
-    smooth end of eps that notebook 03 found a gradient with."""
+def pipeline(experiment: Experiment, run: TrackerRun, tracker: Tracker) -> TrackingPipeline:
+    """Return the networks that track in a run.
+
+    Public detections are scored by Tracktor itself, or for the single-object trackers by the vanilla one
+    (Appendix A.2).
+    """
+    if isinstance(tracker, Tracktor):
+        detector = tracker
+    else:
+        detector = _tracktor(train(experiment, TrackerRun("tracktor", "vanilla")).tracker)
+    return TrackingPipeline(tracker, detector, embedder(experiment) if run.reid == "external" else None)
+
+
+def matcher(experiment: Experiment, name: str) -> Matcher:
+    """Return the frozen network between D and the loss: as shipped, trained on Eq. 3's distances.
+
+    Sinkhorn gets the smooth end of eps with which notebook 03 found a gradient.
+    """
     if name == "sinkhorn":
-        return matchers.create(name, eps_end=0.05, rounds=30).to(device)
-    return matchers.load(name, device, pairs="eq3")
+        return matchers.create(name, eps_end=0.05, rounds=30).to(experiment.device)
+    return matchers.load(name, experiment.device, pairs="eq3")
 
 
-def team(profile: str, run: TrackerRun, tracker: Tracker, device: str = "cpu") -> Team:
-    """Who tracks beside the tracker of a run. Public detections are judged by Tracktor itself, or for the
-    single-object trackers by the vanilla one (Appendix A.2)."""
-    detector = tracker
-    if not isinstance(tracker, Tracktor):
-        detector = train(profile, TrackerRun("tracktor", "vanilla"), device).tracker
-    return Team(tracker, detector, embedder(profile, device) if run.reid == "external" else None)
-
-
-def embedder(profile: str, device: str = "cpu") -> reid.Embedder:
-    """The network of the external ReID, trained from its checkpoint on where there is one."""
+def embedder(experiment: Experiment) -> Embedder:
+    """Return the network of the external ReID, trained where it is not there."""
     with torch.random.fork_rng(devices=[]):  # the same network whoever comes first, and no matter when
         torch.manual_seed(0)
-        network = reid.Embedder()
-    place = profiles.Paths.of(profile).runs / "trackers" / "reid"
-    place.mkdir(parents=True, exist_ok=True)
-    sequences, schedule = data.for_profile(profile).learn, profiles.get(profile).trackers.reid
-    training = ReIDTraining(network.to(device), sequences, schedule, seed=0)
-    trainer.train(training, CheckpointFile(place / "checkpoint.pt", _fingerprint(training, sequences)))
-    return network
-
-
-def follow(members: Team, sequences: Iterable[mot.Sequence], part: str) -> dict[str, pd.DataFrame]:
-    """The tracks (``tracking.COLUMNS``) in that part of the sequences, by name."""
-    rules = data.rules(members.tracker.name)
-    return {
-        sequence.name: tracking.track(
-            members.tracker,
-            sequence,
-            rules,
-            members.detector,
-            members.embed,
-            mot.split(sequence)[part],
-            progress=False,
-        )
-        for sequence in sequences
-    }
-
-
-def score(profile: str, run: TrackerRun, trained: Trained, device: str = "cpu") -> pd.DataFrame:
-    """Tracks the last quarters and counts: a row a sequence and ``OVERALL``, as ``evaluation.evaluate``.
-
-    The result files stay in the run's folder; the measures, beside the run's fields, go to its table.
-    """
-    settings, found = profiles.get(profile).trackers, data.for_profile(profile)
-    results = follow(team(profile, run, trained.tracker, device), found.judge, "test")
-    for name, boxes in results.items():
-        mot.write_results(results_folder(profile, run) / f"{name}.txt", boxes)
-    measures = evaluation.summarize(data.judged(results, found.judge, "test"))
-    is_vanilla = run.loss == "vanilla"
-    pretrained = settings.detector if run.tracker == "tracktor" else settings.pairs
-    schedule = pretrained.describe() if is_vanilla else settings.training.describe(run.has_head)
-    made_from = tables.provenance(
-        profile=profile,
-        data=found.description,
-        split="trained on first halves, reported on last quarters",
-        detectors=data.detectors(found.judge),
-        protocol=data.PROTOCOL,
-        seeds=[run.seed],
-        weights=tables.file_hash(trained.weights),
-        schedule=schedule,
+        network = Embedder().to(experiment.device)
+    schedule, place = experiment.settings.trackers.reid, experiment.paths.trackers / "reid"
+    wanted = Fingerprint(
+        settings={"schedule": schedule, "options": network.options},
+        data=data_digests(experiment.tracking.training, _IMAGES_AND_TRUTH),
+        code=code("deepmot_lib.training.reid", alone=_ALONE),
     )
-    tables.write(table_file(profile, run), measures.reset_index().assign(**run._asdict()), made_from)
-    return measures
+    weights = place / "weights.safetensors"
+    if fresh(weight_files.stamp(weights), wanted, "weights of the external ReID"):
+        network.load_state_dict(weight_files.read(weights))
+    else:
+        training = ReIDTraining(network, experiment.tracking.training, schedule, seed=0)
+        trainer.train(training, CheckpointFile(place / "checkpoint.pt", asdict(wanted)))
+        made_from = experiment.provenance(
+            data=experiment.tracking.description, seeds=[0], schedule=schedule.describe()
+        )
+        about = {"embedder": network.options, "made_from": made_from, "fingerprint": asdict(wanted)}
+        weight_files.write(weights, network.state_dict(), about)
+    return network.eval()
 
 
-def results_folder(profile: str, run: TrackerRun) -> Path:
-    """Where the result files of a run lie."""
-    return folder(profile, run) / "results"
+def results_folder(experiment: Experiment, run: TrackerRun) -> Path:
+    """Return where the result files of a run lie."""
+    return folder(experiment, run) / "results"
 
 
-def complete(profile: str, runs: Iterable[TrackerRun], device: str = "cpu") -> None:
-    """Sees to it that all ``runs`` are trained and scored: what is not is made now."""
-    for run in runs:
-        if not table_file(profile, run).is_file():
-            score(profile, run, train(profile, run, device), device)
+def results(experiment: Experiment, run: TrackerRun) -> dict[str, pd.DataFrame]:
+    """Read the tracks that ``score`` has left, by sequence name.
+
+    Raises:
+        FileNotFoundError: The run has not been scored.
+    """
+    files = sorted(results_folder(experiment, run).glob("*.txt"))
+    if not files:
+        raise FileNotFoundError(f"{results_folder(experiment, run)}: this run has not been scored")
+    return {file.stem: mot.read_boxes(file)[tracking.COLUMNS] for file in files}
 
 
-def compared(profile: str) -> list[TrackerRun]:
-    """The trainings of Tracktor that differ in their loss: with the paper's matcher, and with the ReID head
-    where the loss can train one (Table 2)."""
+def loss_runs(experiment: Experiment) -> list[TrackerRun]:
+    """Return the trainings of Tracktor that differ in their loss alone (Table 2).
+
+    They have the paper's matcher, and the ReID head where the loss can train one.
+    """
     heads = ("none", "distance")
     return [
         run
-        for run in profiles.get(profile).trackers.runs
+        for run in experiment.settings.trackers.runs
         if run.tracker == "tracktor" and run.loss != "vanilla"
-        if run.reid == heads[run.loss != "smooth_l1"] and run.matcher in ("none", profiles.DHN)
+        if run.reid == heads[run.loss != "smooth_l1"] and run.matcher in ("none", DHN)
     ]
 
 
-def _keep_features(profile: str, tracker: Tracker) -> None:
-    if isinstance(tracker, Tracktor) and profiles.get(profile).trackers.keep_features:
-        tracker.keep_features(profiles.Paths.of(profile).runs / "trackers" / "features")
+# --- the trainings ------------------------------------------------------------------------------------------
 
 
-def results(profile: str, run: TrackerRun) -> dict[str, pd.DataFrame]:
-    """The tracks that ``score`` has left, by sequence name; FileNotFoundError where there are none."""
-    files = sorted(results_folder(profile, run).glob("*.txt"))
-    if not files:
-        raise FileNotFoundError(f"{results_folder(profile, run)}: this run has not been scored")
-    return {file.stem: mot.read_boxes(file)[tracking.COLUMNS] for file in files}
+def _pretraining(experiment: Experiment, run: TrackerRun) -> Training:
+    settings = experiment.settings.trackers
+    torch.manual_seed(run.seed)
+    tracker = trackers.create(run.tracker, **settings.options[run.tracker]).to(experiment.device)
+    if isinstance(tracker, Tracktor):
+        return DetectorTraining(tracker, experiment.tracking.training, settings.detector, run.seed)
+    return SiameseTraining(tracker, experiment.tracking.training, settings.pairs, run.seed)  # type: ignore[arg-type]
+
+
+def _finetuning(experiment: Experiment, run: TrackerRun, start: TrainedTracker) -> Training:
+    data, tracker = experiment.tracking, start.tracker
+    if run.has_head:
+        torch.manual_seed(run.seed)
+        tracker = trackers.create(run.tracker, **(tracker.options | {"reid": True, "pretrained": False}))
+        tracker.load_state_dict(start.tracker.state_dict(), strict=False)  # the head is new
+        tracker.to(experiment.device)
+        _keep_features(experiment, tracker)
+    networks = pipeline(experiment, run, tracker)
+
+    def validation() -> float:
+        results = {one.name: networks.track(one, mot.split(one)["val"]) for one in data.evaluation}
+        return float(sequences.evaluate(results, data.evaluation, "val").loc[evaluation.OVERALL, "MOTA"])
+
+    return DeepMOTTraining(
+        tracker,
+        data.training,
+        run.loss,
+        None if run.matcher == "none" else matcher(experiment, run.matcher),
+        experiment.settings.trackers.training,
+        run.seed,
+        run.reid if run.has_head else None,
+        validation,
+        folder(experiment, run) / "matrices",
+    )
+
+
+def _schedule(experiment: Experiment, run: TrackerRun) -> str:
+    """The schedule of a run's training in a line."""
+    settings = experiment.settings.trackers
+    if run.loss != "vanilla":
+        return settings.training.describe(run.has_head)
+    return (settings.detector if run.tracker == "tracktor" else settings.pairs).describe()
+
+
+def _keep_features(experiment: Experiment, tracker: Tracker) -> None:
+    if isinstance(tracker, Tracktor) and experiment.settings.trackers.keep_features:
+        tracker.keep_features(
+            experiment.paths.trackers / "features", code_digest("deepmot_lib.trackers.tracktor", alone=_ALONE)
+        )
+
+
+def _tracktor(tracker: Tracker) -> Tracktor:
+    assert isinstance(tracker, Tracktor)
+    return tracker
+
+
+# --- what each depends on -----------------------------------------------------------------------------------
+
+
+def _of_pretraining(experiment: Experiment, run: TrackerRun) -> Fingerprint:
+    settings = experiment.settings.trackers
+    is_detector = run.tracker == "tracktor"
+    module = "deepmot_lib.training.detector" if is_detector else "deepmot_lib.training.siamese"
+    return Fingerprint(
+        settings={
+            "run": run,
+            "options": settings.options[run.tracker],
+            "schedule": settings.detector if is_detector else settings.pairs,
+        },
+        data=data_digests(experiment.tracking.training, _IMAGES_AND_TRUTH),
+        code=code(module, f"deepmot_lib.trackers.{run.tracker}", alone=_ALONE),
+    )
+
+
+def _of_finetuning(experiment: Experiment, run: TrackerRun, start: TrainedTracker) -> Fingerprint:
+    """Validation selects the weights: tracking, evaluation and its data count, too."""
+    data = experiment.tracking
+    upstream = {"weights of vanilla": content(start.weights)}
+    modules = {"deepmot_lib.training.deepmot", f"deepmot_lib.trackers.{run.tracker}", *_TRACKING}
+    modules |= {"deepmot_lib.evaluation.metrics"}
+    found: dict[str, str] = {}
+    if run.matcher != "none":
+        between = matcher(experiment, run.matcher)
+        upstream["matcher"] = matcher_runs.digest(between)
+        found = matcher_runs.code_of(variant=run.matcher)
+    if run.tracker != "tracktor":
+        upstream["detector"] = content(train(experiment, TrackerRun("tracktor", "vanilla")).weights)
+    return Fingerprint(
+        settings={
+            "run": run,
+            "options": start.tracker.options,
+            "schedule": experiment.settings.trackers.training,
+            "rules": sequences.rules(run.tracker),
+            "protocol": sequences.PROTOCOL,
+        },
+        data=data_digests(data.training, _IMAGES_AND_TRUTH) | data_digests(data.evaluation),
+        upstream=upstream,
+        code=code(*modules, alone=_ALONE) | found,
+    )
+
+
+def _of_tracking(
+    experiment: Experiment, run: TrackerRun, trained: TrainedTracker, sequence: mot.Sequence
+) -> Fingerprint:
+    upstream = {"weights": content(trained.weights)}
+    if run.tracker != "tracktor":
+        upstream["detector"] = content(train(experiment, TrackerRun("tracktor", "vanilla")).weights)
+    if run.reid == "external":
+        upstream["external ReID"] = content(experiment.paths.trackers / "reid/weights.safetensors")
+    return Fingerprint(
+        settings={"run": run, "rules": sequences.rules(run.tracker), "part": "test"},
+        data=data_digests([sequence], ("det", "seqinfo", "images")),
+        upstream=upstream,
+        code=code(*_TRACKING, f"deepmot_lib.trackers.{run.tracker}", alone=_ALONE),
+    )

@@ -36,6 +36,11 @@ class Matcher(nn.Module):
         # Makes .to(device) complain of a device that is not there even where there are no weights to move.
         self.register_buffer("_anchor", torch.empty(0), persistent=False)
 
+    @property
+    def device(self) -> torch.device:
+        """The device that the matcher computes on."""
+        return self._anchor.device
+
     def logits(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
         """Compute the logits of the soft assignment.
 

@@ -13,9 +13,11 @@ import pandas as pd
 
 from .. import matchers, paper
 from ..data.files import atomic, visible
-from ..experiments import settings as profiles
-from ..experiments import tables
-from . import page
+from ..experiments.experiment import Experiment, Paths
+from ..experiments.tables import PROVENANCE
+from ..experiments.tables import read as read_table
+from ..experiments.tables import write as write_table
+from . import page, tables
 from .document import Document, Figure, Link, Section, Table, to_markdown
 from .markdown import escape
 
@@ -110,7 +112,7 @@ def pool_networks(folder: Path, pairs: str) -> tuple[pd.DataFrame, dict] | None:
     (those that no training pair gives away), ``seeds`` (how many), ``WA std`` (empty for one seed). None
     where there is no such file.
     """
-    parts = [tables.read(file) for file in visible(folder, f"dhn_*_{pairs}_seed*.csv")]
+    parts = [read_table(file) for file in visible(folder, f"dhn_*_{pairs}_seed*.csv")]
     if not parts:
         return None
     frame = pd.concat([part for part, _ in parts])
@@ -128,7 +130,7 @@ def pool_networks(folder: Path, pairs: str) -> tuple[pd.DataFrame, dict] | None:
 def join_provenance(parts: list[dict]) -> dict:
     """One provenance for numbers from several: what differs is listed, unless it were a page of hashes."""
     joined = {}
-    for key in tables.PROVENANCE:
+    for key in PROVENANCE:
         values = [part[key] for part in parts if part[key] is not None]
         flat = [one for value in values for one in (value if isinstance(value, list) else [value])]
         unique = list(dict.fromkeys(flat))
@@ -139,36 +141,35 @@ def join_provenance(parts: list[dict]) -> dict:
     return joined
 
 
-def write(profile: str) -> Path:
-    """Writes ``reports/<profile>/REPORT.md`` and ``index.html`` and Table 5 with ours as CSV; returns the
-    path of REPORT.md."""
-    paths = profiles.Paths.of(profile)
-    kind = profiles.get(profile).dhn_runs[0].pairs
-    pooled = pool_networks(paths.tables, kind)
+def write(experiment: Experiment) -> Path:
+    """Write REPORT.md, index.html and Table 5 with ours as CSV; return the path of REPORT.md."""
+    paths = experiment.paths
+    pooled = pool_networks(paths.tables, experiment.settings.dhn_runs[0].pairs)
     if pooled is not None:
         table5 = tables.beside(paper.table(5), pooled[0], paper.KEYS[5])
-        tables.write(paths.tables / "table5.csv", table5, pooled[1])
-    document = collect(profile)
-    report = paths.reports / "REPORT.md"
-    with atomic(report) as markdown, atomic(paths.reports / "index.html") as html:
+        write_table(paths.tables / "table5.csv", table5, pooled[1])
+    document = collect(experiment)
+    report = paths.root / "REPORT.md"
+    with atomic(report) as markdown, atomic(paths.root / "index.html") as html:
         markdown.write_text(to_markdown(document))
         html.write_text(page.render(document))
     return report
 
 
-def collect(profile: str) -> Document:
-    """All that a profile's notebooks left, in the order of the report."""
-    paths = profiles.Paths.of(profile)
-    found = [*_paper(paths), *_beside_table5(paths), *_beyond(paths), *_checks(paths)]
+def collect(experiment: Experiment) -> Document:
+    """Collect all that an experiment's notebooks left, in the order of the report."""
+    paths, settings = experiment.paths, experiment.settings
+    eq3 = [] if settings.dhn_runs[0].pairs == "eq3" else _beside_table5(paths)
+    found = [*_paper(paths), *eq3, *_beyond(paths), *_checks(paths)]
     warning = (
         "**These numbers are no evidence.** They come from minutes on small rendered data and show that "
-        "everything runs. What may be quoted is in [`reports/standard`](../standard/REPORT.md)."
+        "everything runs. What may be quoted is in [`reports/standard`](../../reports/standard/REPORT.md)."
     )
     return Document(
-        title=f"DeepMOT, reproduced: profile `{profile}`",
+        title=f"DeepMOT, reproduced: profile `{settings.name}`",
         text=f"{paper.CITATION}\n\n"
         "*(paper)* is what the paper prints, *(ours)* what was run here; an empty cell was not run.",
-        warning="" if profiles.get(profile).evidence else warning,
+        warning="" if settings.evidence else warning,
         sections=(_summary(found), *found, *_figures(paths), *_notebooks(paths)),
     )
 
@@ -202,18 +203,18 @@ def _has(frame: pd.DataFrame, side: str) -> pd.Series:
     return frame[_sides(frame, side)].notna().any(axis=1)
 
 
-def _read(paths: profiles.Paths, file: str, text: str = "", decimals: int = 2) -> tuple[Table, ...]:
+def _read(paths: Paths, file: str, text: str = "", decimals: int = 2) -> tuple[Table, ...]:
     """The table of that name, none where no notebook has written it."""
     if not (paths.tables / file).is_file():
         return ()
-    frame, made_from = tables.read(paths.tables / file)
+    frame, made_from = read_table(paths.tables / file)
     missing = int((_has(frame, "paper") & ~_has(frame, "ours")).sum())
     lacks = f"{missing} of the paper's rows were not run in this profile." if missing else ""
     link = f"{paths.tables.name}/{file}"
     return (Table(frame, text=text, file=link, made_from=made_from, lacks=lacks, decimals=decimals),)
 
 
-def _paper(paths: profiles.Paths) -> list[Section]:
+def _paper(paths: Paths) -> list[Section]:
     """Tables 1 to 6, empty on our side where nothing was run."""
     sections = []
     for number, keys in paper.KEYS.items():
@@ -224,16 +225,16 @@ def _paper(paths: profiles.Paths) -> list[Section]:
     return sections
 
 
-def _beside_table5(paths: profiles.Paths) -> list[Section]:
+def _beside_table5(paths: Paths) -> list[Section]:
     """The networks trained and tested on Eq. 3's distances, where Table 5 is about others."""
     pooled = pool_networks(paths.tables, "eq3")
-    if pooled is None or profiles.get(paths.reports.name).dhn_runs[0].pairs == "eq3":
+    if pooled is None:
         return []
     text = "The networks that the trackers take: trained and tested on pairs of Eq. 3's distances."
     return [Section("Beside Table 5: Eq. 3", text, (Table(pooled[0], made_from=pooled[1]),))]
 
 
-def _beyond(paths: profiles.Paths) -> list[Section]:
+def _beyond(paths: Paths) -> list[Section]:
     sections = []
     for file, heading, text, decimals in _BEYOND:
         if found := _read(paths, file, decimals=decimals):
@@ -241,12 +242,12 @@ def _beyond(paths: profiles.Paths) -> list[Section]:
     return sections
 
 
-def _checks(paths: profiles.Paths) -> list[Section]:
+def _checks(paths: Paths) -> list[Section]:
     found = [table for file, text in _CHECKS for table in _read(paths, file, text, decimals=4)]
     return [Section("The evaluation, held against published numbers", tables=tuple(found))] if found else []
 
 
-def _figures(paths: profiles.Paths) -> list[Section]:
+def _figures(paths: Paths) -> list[Section]:
     """Every figure that the notebooks left, in their order."""
     figures = tuple(
         Figure(
@@ -259,13 +260,13 @@ def _figures(paths: profiles.Paths) -> list[Section]:
     return [Section("Figures", figures=figures)] if figures else []
 
 
-def _notebooks(paths: profiles.Paths) -> list[Section]:
-    """The notebooks of the checkout, each with what the workflow has made of it in this profile."""
+def _notebooks(paths: Paths) -> list[Section]:
+    """The notebooks of the checkout, each with its pages as it ran in this experiment."""
     links = []
-    for notebook in visible(Path(__file__).parents[2] / "notebooks", "*.ipynb"):
+    for notebook in visible(Path(__file__).parents[2] / "notebooks", "[0-9]*.ipynb"):
         runs = {
             file.stem.removeprefix(notebook.stem).strip("-") or "as run": file
-            for file in visible(paths.runs / "html", f"{notebook.stem}*.html")
+            for file in visible(paths.pages, f"{notebook.stem}*.html")
         }
         links.append(
             Link(
@@ -277,5 +278,5 @@ def _notebooks(paths: profiles.Paths) -> list[Section]:
     return [Section("Notebooks", links=tuple(links))] if links else []
 
 
-def _relative(file: Path, paths: profiles.Paths) -> str:
-    return Path(os.path.relpath(file, paths.reports)).as_posix()
+def _relative(file: Path, paths: Paths) -> str:
+    return Path(os.path.relpath(file, paths.root)).as_posix()

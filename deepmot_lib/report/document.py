@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..experiments import tables
+from . import tables
 from .markdown import escape, target
 
 

@@ -19,7 +19,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
-from ..experiments import tables
+from . import tables
 from .document import Document, Figure, Table
 from .markdown import target
 

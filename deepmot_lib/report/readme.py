@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from ..data.files import atomic
-from ..experiments import tables
+from ..experiments.tables import read
+from .tables import to_markdown
 
 ROOT = Path(__file__).parents[2]
 _START, _END = "<!-- headline -->\n", "<!-- /headline -->"
@@ -24,7 +25,7 @@ def headline(table1: pd.DataFrame) -> str:
         for side in ("paper", "ours"):
             shown[f"{measure}, {side}"] = _texts(table1[f"{measure} ({side})"], decimals)
         shown[f"{measure}, ours"] += _texts(table1[f"{measure} std"], decimals, " ± ")
-    return tables.to_markdown(shown)
+    return to_markdown(shown)
 
 
 def _texts(values: pd.Series, decimals: int, before: str = "") -> pd.Series:
@@ -39,7 +40,7 @@ def with_headline(text: str, table: str) -> str:
 
 def main() -> None:
     """Rewrites README.md."""
-    table1, _ = tables.read(ROOT / "reports" / "standard" / "tables" / "table1.csv")
+    table1, _ = read(ROOT / "reports" / "standard" / "tables" / "table1.csv")
     readme = ROOT / "README.md"
     with atomic(readme) as temporary:
         temporary.write_text(with_headline(readme.read_text(), headline(table1)))

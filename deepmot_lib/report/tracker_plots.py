@@ -8,10 +8,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
+from .. import evaluation
 from ..data import mot
 from ..data.video import draw
 from ..evaluation.switches import identity_switches
+from ..experiments.benchmark import OURS
 from .plots import COLORS
 
 _TRAIL_S = 1.0  # [s] length of the trail behind a person
@@ -163,4 +166,33 @@ def strip(
                 ax.set_title(f"frame {frame}", fontsize=10)
             last = frame
         row[0].set_ylabel(name, fontsize=10)
+    return figure
+
+
+def benchmark(table: pd.DataFrame) -> Figure:
+    """Draw the pooled rows of ``experiments.benchmark.local`` as bars, ours and others in two colors.
+
+    One line of panels per protocol, one panel per measure; frames per second on a logarithmic axis.
+    """
+    pooled = table[table["sequence"] == evaluation.OVERALL]
+    kinds = list(pooled["protocol"].unique())
+    measures = [name for name in ("MOTA", "HOTA", "IDF1", "FPS") if pooled[name].notna().any()]
+    height = 0.3 * pooled["method"].nunique() + 0.9
+    figure, axes = plt.subplots(len(kinds), len(measures), figsize=(13, height * len(kinds)), squeeze=False)
+    for line, kind in zip(axes, kinds, strict=True):
+        rows = pooled[pooled["protocol"] == kind]
+        place = np.arange(len(rows))[::-1]
+        colors = [COLORS["ours" if method in OURS else "fn"] for method in rows["method"]]
+        for ax, measure in zip(line, measures, strict=True):
+            bars = ax.barh(place, rows[measure], color=colors, height=0.7)
+            ax.bar_label(bars, fmt="%.0f" if measure == "FPS" else "%.1f", padding=3, fontsize=9)
+            ax.set_yticks(place, rows["method"] if ax is line[0] else [""] * len(rows))
+            ax.set_title(f"{measure} [{'1/s' if measure == 'FPS' else '%'}], {kind}")
+            ax.margins(x=0.18)
+            if measure == "FPS":
+                ax.set_xscale("log")
+                ax.xaxis.set_major_formatter(ScalarFormatter())
+    for label, color in (("ours", COLORS["ours"]), ("others", COLORS["fn"])):
+        axes[0, 0].barh(0, 0, color=color, label=label)
+    figure.legend(loc="outside upper right", ncols=2)
     return figure

@@ -1,15 +1,13 @@
-"""Trackers that can be trained for the measure they are judged by: Tracktor, GOTURN, SiamRPN (Sec. 5.2)."""
+"""Trackers that can be trained for the measure of their evaluation: Tracktor, GOTURN, SiamRPN (Sec. 5.2)."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import device as Device
+import torch
 
-from ..data.files import atomic
+from ..data import weights
 from .goturn import GOTURN
 from .siamrpn import SiamRPN
 from .tracker import Tracker
@@ -17,53 +15,45 @@ from .tracktor import Tracktor
 
 __all__ = ["NAMES", "Tracker", "create", "load", "save"]
 
-_CLASSES = {network.name: network for network in (Tracktor, GOTURN, SiamRPN)}
+_CLASSES: dict[str, type[Tracker]] = {network.name: network for network in (Tracktor, GOTURN, SiamRPN)}
 NAMES = tuple(_CLASSES)
 
 
-def create(name: str, **options) -> Tracker:
-    """A new tracker of that name; ``options`` go to its class. ValueError names the choices."""
+def create(name: str, **options: Any) -> Tracker:
+    """Create a tracker with new weights.
+
+    Args:
+        name: One of ``NAMES``.
+        options: Arguments of its class.
+
+    Raises:
+        ValueError: An unknown name; the message lists the choices.
+    """
     if name not in _CLASSES:
         raise ValueError(f"unknown tracker {name!r}: choose one of {', '.join(NAMES)}")
     return _CLASSES[name](**options)
 
 
-def save(path: str | Path, tracker: Tracker, **notes: object) -> None:
-    """Writes a tracker's weights (safetensors) with its name, its options and ``notes`` (plain data)."""
-    about = {"tracker": tracker.name, "options": tracker.options, "notes": notes}
-    state = {name: value.contiguous() for name, value in tracker.state_dict().items()}
-    with atomic(path) as temporary:
-        save_file(state, temporary, {"deepmot": json.dumps(about)})
+def save(path: str | Path, tracker: Tracker, **notes: Any) -> None:
+    """Write a tracker's weights with its name, its options and ``notes`` (plain JSON values)."""
+    about = {"tracker": tracker.name, "options": tracker.options, **notes}
+    weights.write(path, tracker.state_dict(), about)
 
 
-def load(path: str | Path, device: str | Device = "cpu") -> Tracker:
-    """The tracker that ``save`` wrote, in evaluation mode.
+def load(path: str | Path, device: str | torch.device) -> Tracker:
+    """Load the tracker that ``save`` wrote, in evaluation mode.
 
-    FileNotFoundError where there is no such file, ValueError where it is broken or another network's.
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged or another network's.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file of weights")
-    about = _about(path)
+    about = weights.read_about(path)
     try:
         options = about["options"]
         if about["tracker"] == Tracktor.name:
             options = options | {"pretrained": False}
         tracker = create(about["tracker"], **options)
-        tracker.load_state_dict(load_file(path))
+        tracker.load_state_dict(weights.read(path))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path}: broken, or not a tracker's weights ({error})") from None
+        raise weights.WeightsError(f"{path}: damaged, or not a tracker's weights ({error})") from None
     return tracker.eval().to(device)
-
-
-def notes(path: str | Path) -> dict:
-    """The notes that ``save`` was given; ValueError where the file is broken or another network's."""
-    return _about(path)["notes"]
-
-
-def _about(path: str | Path) -> dict:
-    try:
-        with safe_open(path, "pt") as file:
-            return {"notes": {}, **json.loads((file.metadata() or {})["deepmot"])}
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: broken, or not a tracker's weights ({error})") from None

@@ -16,25 +16,44 @@ from torch import Tensor, nn
 
 from ..data import tensor_files
 
+#: Of one folder: 20 GB.
+MAX_BYTES = 20 * 10**9
+
 
 class FeatureStore:
-    """What one network's backbone makes of pictures, by picture, in ``folder``.
+    """What one network's backbone computes of images, by image, in a folder.
 
-    ``backbone`` and ``settings`` (what else the features depend on, such as the size that images are resized
-    to) tell one network's features from another's: they may share a folder. A file that is broken is made
-    anew.
+    A damaged file is made anew. The folder stops growing at ``max_bytes``: what no longer fits is computed
+    each time, which takes longer and gives the same.
+
+    Args:
+        folder: Where the features are kept; networks may share it.
+        backbone: The network whose weights tell its features from another's.
+        settings: What else they depend on: the size that images are resized to, the code.
+        max_bytes: The size of the folder's files at most.
     """
 
-    def __init__(self, folder: str | Path, backbone: nn.Module, settings: object = None):
+    def __init__(
+        self, folder: str | Path, backbone: nn.Module, settings: object = None, max_bytes: int = MAX_BYTES
+    ) -> None:
         digest = hashlib.blake2b(repr(settings).encode(), digest_size=32)
         for name, value in backbone.state_dict().items():
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-        self.folder, self.owner = Path(folder), digest.digest()
+        self.folder, self.owner, self.max_bytes = Path(folder), digest.digest(), max_bytes
+        files = self.folder.glob("*.pt") if self.folder.is_dir() else ()
+        self.bytes = sum(file.stat().st_size for file in files)
 
     def get(self, image: Tensor, compute: Callable[[Tensor], tuple]) -> tuple:
-        """What ``compute`` makes of ``image`` (3, height, width), a tuple of tensors, numbers and
-        containers of them; without gradient, on the image's device."""
+        """Return what ``compute`` makes of an image, from the folder where it is there.
+
+        Args:
+            image: (3, height, width).
+            compute: Makes a tuple of tensors, numbers and containers of them.
+
+        Returns:
+            That tuple, without gradient, on the image's device.
+        """
         pixels = image.cpu().contiguous().numpy()
         key = hashlib.blake2b(f"{pixels.shape}".encode(), key=self.owner, digest_size=16)
         key.update(pixels.data)
@@ -42,6 +61,8 @@ class FeatureStore:
         with contextlib.suppress(FileNotFoundError, tensor_files.TensorFileError):
             return tensor_files.read(file, image.device)
         with torch.no_grad():
-            seen = tuple(compute(image))
-        tensor_files.write(file, seen)
-        return seen
+            features = tuple(compute(image))
+        if self.bytes < self.max_bytes:
+            tensor_files.write(file, features)
+            self.bytes += file.stat().st_size
+        return features

@@ -52,10 +52,16 @@ class Tracktor(Tracker):
         self.reid = nn.Linear(features, REID_UNITS) if reid else None
         self.store: FeatureStore | None = None
 
-    def keep_features(self, folder: str | Path) -> None:
-        """From now on a frame that has been encoded is read from ``folder``. Only for a backbone that is no
-        longer trained."""
-        self.store = FeatureStore(folder, self.detector.backbone, self.options["side"])
+    def keep_features(self, folder: str | Path, code: str = "") -> None:
+        """Read the features of a frame that was encoded before from ``folder`` from now on.
+
+        Only for a backbone that is no longer trained.
+
+        Args:
+            folder: Where they are kept; networks may share it.
+            code: Digest of the code that computes them: another code's features are not used.
+        """
+        self.store = FeatureStore(folder, self.detector.backbone, (self.options["side"], code))
 
     def trained(self) -> Iterator[nn.Parameter]:
         """The parameters that the paper trains: of the box head and the ReID head (Appendix A.2)."""

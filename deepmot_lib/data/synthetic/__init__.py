@@ -21,14 +21,13 @@ import numpy as np
 import pandas as pd
 
 from ...boxes import XYXY
-from ...experiments import settings as profiles
 from .. import mot
 from ..files import temporary_folder
 from .crowd import FRAME_RATE
 from .detectors import DETECTORS, detect, match_detections
 from .stage import Stage
 
-__all__ = ["DETECTORS", "for_profile", "match_detections", "write_sequences"]
+__all__ = ["DETECTORS", "match_detections", "write_sequences"]
 
 _MANIFEST = "embedded.json"
 
@@ -73,14 +72,6 @@ def write_sequences(
             (part / _MANIFEST).write_text(json.dumps(arguments, indent=1) + "\n")
             _swap(part, train, temporary / "old", arguments)
     return mot.find_sequences(train)
-
-
-def for_profile(name: str) -> Path:
-    """Return the folder of a profile's embedded data, for ``mot.find_sequences``; render it on first use."""
-    size = profiles.get(name).embedded
-    root = profiles.Paths.of(name).runs / "embedded"
-    write_sequences(root, size.sequences, size.frames, size.image_size, size.seed)
-    return root
 
 
 def _fingerprint() -> str:

@@ -1,4 +1,4 @@
-"""README's picture: ``python -m deepmot_lib.data.synthetic docs/first-picture.png``.
+"""README's picture: ``python -m deepmot_lib.report.first_picture docs/first-picture.png``.
 
 One frame of each of the three scenes, with each person's box and last two seconds in their identity's color.
 """
@@ -9,9 +9,9 @@ import tempfile
 
 from PIL import Image
 
-from ...report import sequence_plots
-from ..files import atomic
-from . import write_sequences
+from ..data.files import atomic
+from ..data.synthetic import write_sequences
+from . import sequence_plots
 
 FRAMES = {"EMB-01-FRCNN": 56, "EMB-02-FRCNN": 24, "EMB-03-FRCNN": 52}
 

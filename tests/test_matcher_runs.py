@@ -1,4 +1,4 @@
-"""A run of a network, its files and tables; what it costs; the pairs a profile asks for."""
+"""A run of a matcher, its files and tables; what it costs."""
 
 import dataclasses
 import json
@@ -11,70 +11,72 @@ from scipy.optimize import linear_sum_assignment
 
 from deepmot_lib import matchers
 from deepmot_lib.experiments import matchers as study
-from deepmot_lib.experiments import pairs as data
-from deepmot_lib.experiments import settings as profiles
 from deepmot_lib.experiments import tables, timing
-from deepmot_lib.experiments.settings import DHNRun
+from deepmot_lib.experiments.experiment import Experiment
+from deepmot_lib.experiments.pairs import MatcherData
+from deepmot_lib.experiments.settings import MatcherRun
 from deepmot_lib.training import trainer
 
 from .test_pairs import random_pairs
 
 
 @pytest.fixture
-def tiny(tmp_path, monkeypatch) -> data.DHNData:
-    """A profile that trains in a moment, with files of its own; and pairs for it."""
-    monkeypatch.setenv("DEEPMOT_OUT", str(tmp_path))
-    smoke = profiles.get("smoke")
-    quick = dataclasses.replace(smoke.dhn, steps=4, hidden_size=4, test_pairs=6)
-    runs = (DHNRun("seq_gru", "eq3", 0), DHNRun("seq_gru", "eq3", 1), DHNRun("seq_lstm", "released", 0))
-    profile = dataclasses.replace(smoke, dhn=quick, dhn_runs=runs)
-    monkeypatch.setitem(profiles.PROFILES, "smoke", profile)
+def tiny(smoke) -> Experiment:
+    """An experiment that trains in a moment, with pairs of its own."""
+    quick = dataclasses.replace(smoke.settings.dhn, steps=4, hidden_size=4, test_pairs=6)
+    runs = (
+        MatcherRun("seq_gru", "eq3", 0),
+        MatcherRun("seq_gru", "eq3", 1),
+        MatcherRun("seq_lstm", "released", 0),
+    )
+    settings = dataclasses.replace(smoke.settings, dhn=quick, dhn_runs=runs)
     unseen = np.arange(8) % 2 == 0
-    return data.DHNData(random_pairs([(3, 4)] * 8), random_pairs([(3, 3)] * 8, seed=1), unseen, "some pairs")
+    data = MatcherData(random_pairs([(3, 4)] * 8), random_pairs([(3, 3)] * 8, seed=1), unseen, "some pairs")
+    return dataclasses.replace(smoke, settings=settings, _pairs={"eq3": data, "released": data})
 
 
 def test_what_is_complete_is_not_made_again(tiny, monkeypatch):
-    runs = [DHNRun("seq_gru", "eq3", 0), DHNRun("greedy", "eq3", 0)]
-    study.complete("smoke", runs, tiny)
+    runs = [MatcherRun("seq_gru", "eq3", 0), MatcherRun("greedy", "eq3", 0)]
+    study.complete(tiny, runs)
     monkeypatch.setattr(trainer, "train", None)
-    study.complete("smoke", runs, tiny)
-    assert len(study.history("smoke", runs[0])) == 4
-    frame, made_from = tables.read(study.table_file("smoke", runs[0]))
+    study.complete(tiny, runs)
+    assert len(study.history(tiny, runs[0])) == 4
+    frame, made_from = tables.read(study.table_file(tiny, runs[0]))
     assert made_from["seeds"] == [0] and made_from["weights"] and "4 steps" in made_from["schedule"]
     assert frame["distances"].unique().tolist() == ["eq3"]
     assert sorted(frame["matrices"].unique()) == [3, 6] or frame["matrices"].max() == 6
-    _, made_from = tables.read(study.table_file("smoke", runs[1]))
+    _, made_from = tables.read(study.table_file(tiny, runs[1]))
     assert made_from["seeds"] == [] and made_from["weights"] is None, "nothing of a control is trained"
 
 
 def test_a_table_without_its_weights_is_made_again(tiny):
-    run = DHNRun("seq_gru", "eq3", 0)
-    study.complete("smoke", [run], tiny)
-    weights = study.folder("smoke", run) / "weights.safetensors"
+    run = MatcherRun("seq_gru", "eq3", 0)
+    study.complete(tiny, [run])
+    weights = study.folder(tiny, run) / "weights.safetensors"
     before = weights.read_bytes()
     weights.unlink()
-    study.complete("smoke", [run], tiny)
+    study.complete(tiny, [run])
     assert weights.read_bytes() == before
 
 
 def test_the_networks_of_a_kind_of_pairs_come_back_as_trained(tiny):
-    run = DHNRun("seq_gru", "eq3", 0)
-    trained = study.train("smoke", run, tiny)
-    found = study.networks("smoke", "eq3")
-    assert list(found) == ["seq_gru"], "neither other pairs nor what has not been trained"
+    run = MatcherRun("seq_gru", "eq3", 0)
+    trained = study.train(tiny, run)
+    found = study.networks(tiny, "eq3")
+    assert list(found) == ["seq_gru"], "no other pairs, and one seed"
     distance = torch.rand(1, 3, 4)
     assert torch.equal(found["seq_gru"](distance), trained.matcher(distance))
     with pytest.raises(FileNotFoundError):
-        study.history("smoke", DHNRun("seq_lstm", "released", 0))
+        study.history(tiny, MatcherRun("seq_lstm", "released", 0))
 
 
 def test_what_ships_is_the_run_and_says_how_it_scores(tiny, tmp_path, monkeypatch):
-    run = DHNRun("seq_gru", "eq3", 0)
-    trained = study.train("smoke", run, tiny)
-    scores = study.score("smoke", run, trained, tiny)
+    run = MatcherRun("seq_gru", "eq3", 0)
+    trained = study.train(tiny, run)
+    scores = study.score(tiny, run, trained)
     target = tmp_path / "weights"
     target.mkdir()
-    card = json.loads(study.ship("smoke", run, target).read_text())
+    card = json.loads(study.ship(tiny, run, target).read_text())
     monkeypatch.setattr(matchers, "WEIGHTS", target)
     distance = torch.rand(1, 3, 4)
     assert torch.equal(matchers.load("seq_gru", pairs="eq3")(distance), trained.matcher(distance))
@@ -84,13 +86,13 @@ def test_what_ships_is_the_run_and_says_how_it_scores(tiny, tmp_path, monkeypatc
 
 
 def test_seeds_start_from_different_weights(tiny):
-    first, second = (study.train("smoke", DHNRun("seq_gru", "eq3", seed), tiny) for seed in (0, 1))
+    first, second = (study.train(tiny, MatcherRun("seq_gru", "eq3", seed)) for seed in (0, 1))
     assert first.weights.read_bytes() != second.weights.read_bytes()
 
 
-def test_an_unknown_kind_of_pairs_lists_the_choices():
+def test_an_unknown_kind_of_pairs_lists_the_choices(smoke):
     with pytest.raises(ValueError, match="unknown kind of pairs 'euclid': choose one of released, eq3"):
-        data.for_profile("smoke", "euclid")
+        smoke.pairs("euclid")
 
 
 @pytest.mark.parametrize("kind", ["released", "eq3"])
@@ -105,9 +107,9 @@ def test_shipped_weights_say_what_they_learnt_from(kind):
 def test_shipped_weights_are_those_of_the_reports_row(path):
     """Scoring them anew takes minutes: that the file is the one that was scored, its hash tells."""
     card = json.loads(path.read_text())
-    run = DHNRun(card["name"], card["pairs"], card["seed"])
+    run = MatcherRun(card["name"], card["pairs"], card["seed"])
     report = Path(__file__).parents[1] / "reports" / "standard" / "tables"
-    frame, made_from = tables.read(report / study.table_file("standard", run).name)
+    frame, made_from = tables.read(report / f"dhn_{run.label}.csv")
     assert card["sha256"].startswith(made_from["weights"])
     for row in frame.itertuples():
         for measure in ("WA", "MA", "SA"):

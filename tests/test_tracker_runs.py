@@ -12,6 +12,7 @@ from deepmot_lib.experiments import sequences as data
 from deepmot_lib.experiments import settings as profiles
 from deepmot_lib.experiments import tables
 from deepmot_lib.experiments import trackers as study
+from deepmot_lib.experiments.experiment import Experiment, Paths
 from deepmot_lib.experiments.settings import DEEPMOT, DHN, EmbeddedData, TrackerRun
 from deepmot_lib.trackers import management
 from deepmot_lib.training import trainer
@@ -39,12 +40,8 @@ def tiny(tmp_path_factory):
         training=TrackerSchedule(steps=4, reid_steps=3, reid_frames=3, validations=1),
     )
     embedded = EmbeddedData(sequences=1, frames=16, image_size=(96, 128))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DEEPMOT_OUT", str(tmp_path_factory.mktemp("out")))
-        patch.delenv("DEEPMOT_DATA", raising=False)
-        profile = dataclasses.replace(smoke, embedded=embedded, trackers=settings)
-        patch.setitem(profiles.PROFILES, "smoke", profile)
-        yield profile
+    settings = dataclasses.replace(smoke, embedded=embedded, trackers=settings)
+    return Experiment(settings, Paths(tmp_path_factory.mktemp("out")), torch.device("cpu"))
 
 
 @pytest.fixture
@@ -64,22 +61,22 @@ RUNS = [
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: "_".join(run[:4]))
 def test_a_run_from_training_to_table(tiny, run, monkeypatch):
-    study.complete("smoke", [run])
-    file = study.table_file("smoke", run)
+    study.complete(tiny, [run])
+    file = study.table_file(tiny, run)
     frame, made_from = tables.read(file)
     assert made_from["protocol"] == "plain" and made_from["seeds"] == [0]
     assert made_from["detectors"] == "DPM, FRCNN, SDP" and "EMB-01-DPM" in made_from["data"]
-    weights = study.folder("smoke", study.learning(run)) / "weights.safetensors"
+    weights = study.folder(tiny, run.weights_run) / "weights.safetensors"
     assert made_from["weights"] == tables.file_hash(weights)
     steps = {"tracktor": "120 steps", "goturn": "3 steps"}[run.tracker] if run.loss == "vanilla" else "clips"
     assert steps in made_from["schedule"]
     for name, value in run._asdict().items():
         assert set(frame[name]) == {value}
     # What the table says is what anyone counts in the result files against the last quarters.
-    judge = data.for_profile("smoke").judge
+    judge = tiny.tracking.evaluation
     expected = {}
     for sequence in judge:
-        boxes = mot.read_boxes(study.results_folder("smoke", run) / f"{sequence.name}.txt")
+        boxes = mot.read_boxes(study.results_folder(tiny, run) / f"{sequence.name}.txt")
         assert boxes["frame"].between(13, 16).all()
         gt = sequence.gt()
         expected[sequence.name] = evaluation.count(gt[gt["frame"] > 12], boxes, "plain")
@@ -89,20 +86,20 @@ def test_a_run_from_training_to_table(tiny, run, monkeypatch):
     # Files hold boxes to a thousandth of a pixel.
     assert found[evaluation.COUNTS].equals(expected[evaluation.COUNTS])
     assert (found - expected[evaluation.COLUMNS]).abs().max().max() < 1e-3
-    assert set(study.results("smoke", run)) == {sequence.name for sequence in judge}
+    assert set(study.results(tiny, run)) == {sequence.name for sequence in judge}
 
 
 def test_the_detector_tracks_somebody(tiny):
-    study.complete("smoke", [VANILLA])
-    assert sum(map(len, study.results("smoke", VANILLA).values())) > 10
+    study.complete(tiny, [VANILLA])
+    assert sum(map(len, study.results(tiny, VANILLA).values())) > 10
 
 
 def test_what_is_there_is_not_made_again(tiny, request):
-    study.complete("smoke", [VANILLA, HEAD])
-    first = study.train("smoke", HEAD)
+    study.complete(tiny, [VANILLA, HEAD])
+    first = study.train(tiny, HEAD)
     request.getfixturevalue("no_training")
-    study.complete("smoke", [VANILLA, HEAD])
-    again = study.train("smoke", HEAD)
+    study.complete(tiny, [VANILLA, HEAD])
+    again = study.train(tiny, HEAD)
     assert again.weights == first.weights and len(again.history) == 3
     assert again.history["validation"].notna().sum() == 1
     a, b = first.tracker.state_dict(), again.tracker.state_dict()
@@ -110,7 +107,7 @@ def test_what_is_there_is_not_made_again(tiny, request):
 
 
 def test_only_heads_differ_from_where_a_run_started(tiny):
-    before, after = (study.train("smoke", run).tracker for run in (VANILLA, HEAD))
+    before, after = (study.train(tiny, run).tracker for run in (VANILLA, HEAD))
     assert before.reid is None and after.reid is not None
     old, new = before.state_dict(), after.state_dict()
     changed = {name for name in old if not torch.equal(old[name], new[name])}
@@ -120,68 +117,72 @@ def test_only_heads_differ_from_where_a_run_started(tiny):
 def test_an_external_reid_takes_the_weights_of_the_run_without(tiny, request):
     none = TrackerRun("tracktor", DEEPMOT, "none", DHN)
     external = none._replace(reid="external")
-    trained = study.train("smoke", none)
+    trained = study.train(tiny, none)
     request.getfixturevalue("no_training")
-    assert study.train("smoke", external).weights == trained.weights
-    assert study.learning(HEAD) == HEAD and study.learning(external) == none
-    assert study.table_file("smoke", external) != study.table_file("smoke", none)
+    assert study.train(tiny, external).weights == trained.weights
+    assert HEAD.weights_run == HEAD and external.weights_run == none
+    assert study.table_file(tiny, external) != study.table_file(tiny, none)
 
 
 @pytest.mark.parametrize("tracker", ["goturn", "siamrpn"])
 def test_single_object_trackers_take_the_vanilla_detectors_judgement(tiny, tracker):
     run = TrackerRun(tracker, "vanilla")
-    team = study.team("smoke", run, study.train("smoke", run).tracker)
-    judge = study.train("smoke", VANILLA).tracker
-    assert team.tracker.name == tracker and team.detector.name == "tracktor" and team.embed is None
-    theirs, ours = team.detector.state_dict(), judge.state_dict()
+    networks = study.pipeline(tiny, run, study.train(tiny, run).tracker)
+    judge = study.train(tiny, VANILLA).tracker
+    assert (
+        networks.tracker.name == tracker
+        and networks.detector.name == "tracktor"
+        and networks.embedder is None
+    )
+    theirs, ours = networks.detector.state_dict(), judge.state_dict()
     assert all(torch.equal(theirs[name], ours[name]) for name in ours)
-    alone = study.team("smoke", VANILLA, judge)
+    alone = study.pipeline(tiny, VANILLA, judge)
     assert alone.detector is alone.tracker
 
 
 def test_validation_is_of_the_third_quarters(tiny, tmp_path, monkeypatch):
-    parts = []
-    follow = study.follow
+    evaluated = []
+    evaluate = data.evaluate
 
-    def spy(members, sequences, part):
-        parts.append(part)
-        return follow(members, sequences, part)
+    def spy(results, sequences, part):
+        evaluated.append(part)
+        frames = mot.split(16)[part]
+        assert all(boxes["frame"].isin(frames).all() for boxes in results.values())
+        return evaluate(results, sequences, part)
 
-    monkeypatch.setattr(study, "follow", spy)
+    monkeypatch.setattr(data, "evaluate", spy)
     run = TrackerRun("tracktor", "smooth_l1", seed=7)
-    trained = study.train("smoke", run)
-    assert parts == ["val"]
-    study.score("smoke", run, trained)
-    assert parts == ["val", "test"]
+    study.train(tiny, run)
+    assert evaluated == ["val"]
+    study.score(tiny, run)
+    assert evaluated == ["val", "test"]
 
 
 def test_results_of_a_run_that_was_not_scored_are_missed(tiny):
     with pytest.raises(FileNotFoundError, match="this run has not been scored"):
-        study.results("smoke", TrackerRun("tracktor", "dMOTP", "distance", DHN))
+        study.results(tiny, TrackerRun("tracktor", "dMOTP", "distance", DHN))
 
 
 # --- its data -----------------------------------------------------------------------------------------------
 
 
 def test_pictures_are_learnt_from_once_and_judged_with_every_detector(tiny):
-    found = data.for_profile("smoke")
-    assert [sequence.name for sequence in found.judge] == ["EMB-01-DPM", "EMB-01-FRCNN", "EMB-01-SDP"]
-    assert [sequence.name for sequence in found.learn] == ["EMB-01-DPM"]
-    assert all(sequence.image(16).shape == (96, 128, 3) for sequence in found.judge)
+    found = tiny.tracking
+    assert [sequence.name for sequence in found.evaluation] == ["EMB-01-DPM", "EMB-01-FRCNN", "EMB-01-SDP"]
+    assert [sequence.name for sequence in found.training] == ["EMB-01-DPM"]
+    assert all(sequence.image(16).shape == (96, 128, 3) for sequence in found.evaluation)
     assert found.description.startswith("3 embedded sequences, ")
 
 
-def test_real_sequences_are_taken_where_a_profile_says_so_if_they_are_complete(tiny, tmp_path, monkeypatch):
+def test_real_sequences_are_taken_where_there_are_some_if_they_are_complete(tiny, tmp_path):
     real = synthetic.write_sequences(tmp_path / "real", 2, 4, (64, 64))
     (real[1].path / "img1" / "000001.jpg").unlink()
     (real[3].path / "gt" / "gt.txt").unlink()
     (real[4].path / "det" / "det.txt").unlink()
-    monkeypatch.setenv("DEEPMOT_DATA", str(tmp_path / "real"))
-    assert "embedded" in data.for_profile("smoke").description, "smoke takes no real data"
-    monkeypatch.setitem(profiles.PROFILES, "smoke", dataclasses.replace(tiny, real_data=True))
-    found = data.for_profile("smoke")
-    assert [sequence.name for sequence in found.judge] == ["EMB-01-DPM", "EMB-01-SDP", "EMB-02-SDP"]
-    assert [sequence.name for sequence in found.learn] == ["EMB-01-DPM", "EMB-02-SDP"]
+    assert "embedded" in tiny.tracking.description, "no folder of real data"
+    found = dataclasses.replace(tiny, data_root=tmp_path / "real").tracking
+    assert [sequence.name for sequence in found.evaluation] == ["EMB-01-DPM", "EMB-01-SDP", "EMB-02-SDP"]
+    assert [sequence.name for sequence in found.training] == ["EMB-01-DPM", "EMB-02-SDP"]
     assert found.description == "EMB-01-DPM, EMB-01-SDP, EMB-02-SDP"
 
 
@@ -205,22 +206,23 @@ def test_tracktor_and_the_others_are_managed_by_their_own_rules():
     "part, frames", [("train", range(1, 9)), ("val", range(9, 13)), ("test", range(13, 17))]
 )
 def test_only_the_part_is_counted(tiny, part, frames):
-    sequence = data.for_profile("smoke").judge[0]
+    sequence = tiny.tracking.evaluation[0]
     gt = mot.pedestrians(sequence.gt())
     inside = gt[gt["frame"].isin(frames)]
-    counts = data.judged({sequence.name: inside}, [sequence], part)
-    row = evaluation.summarize(counts).loc[sequence.name]
+    row = data.evaluate({sequence.name: inside}, [sequence], part).loc[sequence.name]
     assert (row["FN"], row["FP"], row["MOTA"]) == (0, 0, 1)
-    nothing = data.judged({sequence.name: inside[:0]}, [sequence], part)
-    assert evaluation.summarize(nothing).loc[sequence.name, "FN"] == len(inside)
+    nothing = data.evaluate({sequence.name: inside[:0]}, [sequence], part)
+    assert nothing.loc[sequence.name, "FN"] == len(inside)
 
 
-def test_the_reid_network_starts_the_same_whoever_comes_first(tiny, monkeypatch):
+def test_the_reid_network_starts_the_same_whoever_comes_first(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "train", lambda *_, **__: None)
     starts = []
     for before in (1, 2):
         torch.manual_seed(before)
         state = torch.get_rng_state()
-        starts.append(study.embedder("smoke").state_dict())
+        starts.append(
+            study.embedder(dataclasses.replace(tiny, paths=Paths(tmp_path / str(before)))).state_dict()
+        )
         assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(starts[0][name], starts[1][name]) for name in starts[0])

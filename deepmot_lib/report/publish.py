@@ -1,0 +1,92 @@
+"""Publication of a finished run: ``runs/<profile>`` to ``reports/<profile>``, the evidence that git keeps.
+
+python -m deepmot_lib.report.publish standard
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from ..data.files import temporary_folder
+from ..experiments.experiment import Experiment
+from ..experiments.tables import commit
+
+#: What of a run is evidence; its weights, features and data stay where they are.
+_PUBLISHED = ("tables", "figures", "html", "REPORT.md", "index.html")
+
+
+class PublishError(RuntimeError):
+    """A run that is no evidence: unfinished, or made by more than one state of the code."""
+
+
+def publish(experiment: Experiment, reports: Path) -> Path:
+    """Copy a finished run's tables, figures, page and executed notebooks to ``reports/<profile>``.
+
+    Args:
+        experiment: The experiment that was run.
+        reports: The folder of published reports.
+
+    Returns:
+        The folder that was written; what stood there before is gone.
+
+    Raises:
+        PublishError: The run is not finished, the checkout has uncommitted changes, or its tables were not
+            all made at the checkout's commit.
+    """
+    root = experiment.paths.root
+    if missing := [name for name in _PUBLISHED if not (root / name).exists()]:
+        raise PublishError(f"{root} is not a finished run: it has no {', '.join(missing)}")
+    here = commit()
+    if here == "unknown" or here.endswith("+"):
+        raise PublishError(f"the checkout is at commit {here}: commit all changes, run, and publish then")
+    if others := sorted(commits(experiment.paths.tables) - {here}):
+        raise PublishError(
+            f"tables of {root} were made at commit {', '.join(others)}, the checkout is at {here}: run again"
+        )
+    target = reports / experiment.settings.name
+    with temporary_folder(target) as folder:
+        new = folder / "new"
+        new.mkdir()
+        for name in _PUBLISHED:
+            if (root / name).is_dir():
+                shutil.copytree(root / name, new / name)
+            else:
+                shutil.copy2(root / name, new / name)
+        if target.exists():
+            target.rename(folder / "old")
+        new.rename(target)
+    return target
+
+
+def commits(tables: Path) -> set[str]:
+    """Return the commits at which the tables of a folder were made, and their weights trained."""
+    found = set()
+    for file in sorted(tables.glob("*.json")):
+        made_from = json.loads(file.read_text())
+        # Pooled tables list what they were made from, separated by "; ".
+        found |= set(str(made_from["commit"]).split("; "))
+        trained = made_from.get("trained") or ""
+        found |= {part.split(" ")[1] for part in trained.split("; ") if part.startswith("at ")}
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; see the module's text."""
+    parser = argparse.ArgumentParser(prog="python -m deepmot_lib.report.publish", description=__doc__)
+    parser.add_argument("profile")
+    parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
+    options = parser.parse_args(arguments)
+    try:
+        print(publish(Experiment.open(options.profile, "cpu"), options.reports))
+    except (PublishError, ValueError, OSError) as error:
+        print(f"publish: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Tables for the eye: the paper's with ours beside them, and their cells as text."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from .markdown import escape
+
+
+def beside(paper: pd.DataFrame, ours: pd.DataFrame | None, keys: list[str]) -> pd.DataFrame:
+    """The paper's table with ours beside it: columns ``keys``, then ``X (paper)``, ``X (ours)`` for each
+    measure X of the paper's, then what only ours has.
+
+    Rows that only one of the two has stay, the paper's first; what was not run is an empty cell, counts stay
+    integers. ValueError where ``keys`` are not columns of both, or a row's keys occur twice in one.
+    """
+    ours = paper.iloc[:0] if ours is None else ours
+    for name, frame in (("the paper's", paper), ("our", ours)):
+        if missing := [key for key in keys if key not in frame]:
+            raise ValueError(f"{name} table has no column {', '.join(missing)}")
+        if (repeated := frame[keys].duplicated()).any():
+            raise ValueError(f"{name} table has several rows {tuple(frame.loc[repeated, keys].iloc[0])}")
+    measures = [column for column in paper if column not in keys]
+    extra = [column for column in ours if column not in paper]
+    both = pd.concat([paper[keys], ours[keys]]).drop_duplicates()
+    for side, frame in (("paper", paper), ("ours", ours.reindex(columns=[*keys, *measures, *extra]))):
+        counts = [column for column in frame.select_dtypes("integer") if column not in keys]
+        named = frame.astype(dict.fromkeys(counts, "Int64"))
+        named = named.rename(columns={measure: f"{measure} ({side})" for measure in measures})
+        both = both.merge(named, on=keys, how="left")
+    return both[
+        [*keys, *(f"{measure} ({side})" for measure in measures for side in ("paper", "ours")), *extra]
+    ]
+
+
+def texts(values: pd.Series, decimals: int = 2) -> list[str]:
+    """A column's cells as text: fractions with ``decimals``, whole numbers as such, empty for what was not
+    run.
+
+    A column of whole numbers is one of counts, though empty cells have made floats of them.
+    """
+    whole = pd.api.types.is_numeric_dtype(values) and bool((values.dropna() % 1 == 0).all())
+    return ["" if pd.isna(value) else _text(value, 0 if whole else decimals) for value in values]
+
+
+def in_words(value: object) -> str:
+    """A part of a provenance as text; of a list, its members."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def to_markdown(frame: pd.DataFrame, decimals: int = 2) -> str:
+    """Write a pipe table of ``texts``, numbers to the right."""
+    rules = ["---:" if pd.api.types.is_numeric_dtype(frame[name]) else "---" for name in frame]
+    rows = zip(*(texts(frame[name], decimals) for name in frame), strict=True)
+    header, *cells = ([escape(str(cell)) for cell in row] for row in (list(frame), *rows))
+    return "".join(f"| {' | '.join(line)} |\n" for line in (header, rules, *cells))
+
+
+def _text(value: object, decimals: int) -> str:
+    """A number that would print as zero and is none is given as 3e-22."""
+    if not isinstance(value, float | np.floating):
+        return str(value)
+    text = f"{value:.{decimals}f}"
+    return f"{value:.0e}" if value and not float(text) else text
