@@ -201,7 +201,7 @@ def image(folder, name="000004.jpg"):
         (lambda f: (f / "weights.safetensors").unlink(), "weights.safetensors: no such file of weights"),
         (lambda f: (f / "weights.safetensors").write_bytes(b"half"), "weights.safetensors: damaged"),
         (lambda f: image(f).write_bytes(image(f).read_bytes()[:400]), "000004.jpg: not a readable image"),
-        (lambda f: image(f).unlink(), "000004.jpg"),
+        (lambda f: image(f).unlink(), "no picture 4"),
         (lambda f: Image.new("RGB", (99, 96)).save(image(f)), "000004.jpg: is 96 x 99 pixels"),
         (lambda f: (image(f).parents[1] / "det" / "det.txt").unlink(), "det.txt: no such file"),
         (lambda f: (image(f).parents[1] / "det" / "det.txt").write_text("1,x\n"), "det.txt:1: "),

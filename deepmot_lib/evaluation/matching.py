@@ -63,7 +63,7 @@ def score(
             if cache is not None and time.monotonic() - saved > _SAVE_EVERY_S:
                 parts = [_save(parts, cache)]
                 saved = time.monotonic()
-    scores = pd.concat(parts) if cache is None else _save(parts, cache)
+    scores = pd.concat(parts) if cache is None or not len(todo) else _save(parts, cache)
     return scores.loc[indices]
 
 

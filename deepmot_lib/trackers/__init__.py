@@ -49,11 +49,14 @@ def load(path: str | Path, device: str | torch.device) -> Tracker:
     """
     about = weights.read_about(path)
     try:
-        options = about["options"]
+        # JSON has lists where the options are tuples.
+        options = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in about["options"].items()
+        }
         if about["tracker"] == Tracktor.name:
             options = options | {"pretrained": False}
         tracker = create(about["tracker"], **options)
         tracker.load_state_dict(weights.read(path))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise weights.WeightsError(f"{path}: damaged, or not a tracker's weights ({error})") from None
     return tracker.eval().to(device)
