@@ -1,4 +1,4 @@
-"""What is reused and what is made anew: settings, data, start weights, matcher and code count, nothing else."""
+"""What is reused, what is made anew: settings, data, start weights, matcher and code count, nothing else."""
 
 import dataclasses
 import os
