@@ -10,7 +10,7 @@ from deepmot_lib.evaluation import published as reference
 from deepmot_lib.experiments import tables
 from deepmot_lib.experiments.experiment import Paths, data_folder
 from deepmot_lib.report import contents as report
-from deepmot_lib.report import readme
+from deepmot_lib.report import results
 
 
 @pytest.fixture
@@ -87,11 +87,11 @@ def test_without_the_data_lif_t_is_not_run(tmp_path):
     assert reference.lif_t(tmp_path) is None
 
 
-def test_the_readmes_comparison_is_that_of_the_standard_report():
-    table1, _ = tables.read(readme.ROOT / "reports" / "standard" / "tables" / "table1.csv")
-    text = (readme.ROOT / "README.md").read_text()
-    mended = readme.with_headline(text, readme.headline(table1))
-    assert text == mended, "python -m deepmot_lib.report.readme mends it"
+def test_the_comparison_in_the_documents_is_that_of_the_standard_report():
+    table1, _ = tables.read(results.ROOT / "reports" / "standard" / "tables" / "table1.csv")
+    text = results.PAGE.read_text()
+    expected = results.with_headline(text, results.headline(table1))
+    assert text == expected, "python -m deepmot_lib.report.results updates it"
     ours = table1.set_index(["training", "method"])["MOTA (ours)"]
     line = next(line for line in text.splitlines() if line.startswith("| Vanilla Base |"))
     assert f"{ours['Vanilla', 'Base']:.1f}" in line

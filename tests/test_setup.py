@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,6 +18,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from deepmot_lib import paper
+from deepmot_lib.distance import box_distance
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -259,3 +261,13 @@ def test_links_in_the_documents_lead_somewhere(document):
 def test_the_readme_names_both_commands():
     text = (ROOT / PROJECT["readme"]).read_text()
     assert "make reproduce" in text and "make test" in text
+
+
+def test_the_readmes_lines_run():
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / PROJECT["readme"]).read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["A"].shape == (2, 2) and names["A"].diagonal().min() > 0.5, "each track on its object"
+    step = names["tracks"].detach() - 0.01 * names["tracks"].grad
+    closer = box_distance(step, names["objects"], (480, 640)).diagonal()
+    assert closer.sum() < names["D"].diagonal().sum(), "against the gradient the boxes come closer"

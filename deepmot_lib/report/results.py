@@ -1,6 +1,6 @@
-"""The README's comparison, out of reports/standard: ``python -m deepmot_lib.report.readme`` puts it there.
+"""The comparison in docs/results.md, from Table 1 of reports/standard.
 
-A test holds the two together.
+``python -m deepmot_lib.report.results`` updates it; a test compares the two.
 """
 
 from __future__ import annotations
@@ -14,12 +14,19 @@ from ..experiments.tables import read
 from .tables import to_markdown
 
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "results.md"
 _START, _END = "<!-- headline -->\n", "<!-- /headline -->"
 
 
 def headline(table1: pd.DataFrame) -> str:
-    """Table 1 with ours beside the paper's (``tables.beside``) in few columns, as Markdown; ours with the
-    deviation over seeds, where there are several."""
+    """Format the main columns of Table 1 as Markdown, ours with the standard deviation over seeds.
+
+    Args:
+        table1: Table 1 with the columns of the paper and ours (``tables.beside``).
+
+    Returns:
+        The table.
+    """
     shown = pd.DataFrame({"": table1["training"] + " " + table1["method"]})
     for measure, decimals in (("MOTA", 1), ("IDF1", 1), ("IDS", 0)):
         for side in ("paper", "ours"):
@@ -28,22 +35,22 @@ def headline(table1: pd.DataFrame) -> str:
     return to_markdown(shown)
 
 
-def _texts(values: pd.Series, decimals: int, before: str = "") -> pd.Series:
+def _texts(values: pd.Series[float], decimals: int, before: str = "") -> pd.Series[str]:
+    """Format numbers, NaN as empty."""
     return values.map(lambda value: "" if pd.isna(value) else f"{before}{value:.{decimals}f}")
 
 
 def with_headline(text: str, table: str) -> str:
-    """The README's text with that table between its marks."""
+    """Return the page's text with the table between its markers."""
     before, _, rest = text.partition(_START)
     return before + _START + "\n" + table + "\n" + _END + rest.partition(_END)[2]
 
 
 def main() -> None:
-    """Rewrites README.md."""
+    """Update docs/results.md."""
     table1, _ = read(ROOT / "reports" / "standard" / "tables" / "table1.csv")
-    readme = ROOT / "README.md"
-    with atomic(readme) as temporary:
-        temporary.write_text(with_headline(readme.read_text(), headline(table1)))
+    with atomic(PAGE) as temporary:
+        temporary.write_text(with_headline(PAGE.read_text(), headline(table1)))
 
 
 if __name__ == "__main__":
