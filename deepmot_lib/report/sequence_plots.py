@@ -150,6 +150,7 @@ def parts(split: Mapping[str, range], title: str = "") -> Figure:
         ax.text(
             middle, 0, f"{name}\n{frames.start}-{frames.stop - 1}", ha="center", va="center", color="white"
         )
-    ax.set(yticks=[], xlabel="frame", title=title, xlim=(0.5, max(f.stop for f in split.values()) - 0.5))
+    first, last = min(f.start for f in split.values()), max(f.stop for f in split.values()) - 1
+    ax.set(yticks=[], xlabel="frame", title=title, xlim=(first - 0.5, last + 0.5))
     ax.spines["left"].set_visible(False)
     return figure
