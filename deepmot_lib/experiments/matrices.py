@@ -16,6 +16,7 @@ from ..training.deepmot import collected
 from ..training.perturbation import perturb
 from .experiment import Experiment
 from .gradients import Frame
+from .sequences import usable
 
 
 def clips(sequences: Iterable[mot.Sequence], seed: int = 0) -> Iterator[tuple[list[Frame], tuple[int, int]]]:
@@ -66,9 +67,7 @@ def sources(experiment: Experiment) -> tuple[list[mot.Sequence], str]:
     """
     if experiment.data_root is None:
         return experiment.rendered, "first halves of the embedded sequences"
-    labeled = [
-        one for one in mot.find_sequences(experiment.data_root) if (one.path / "gt" / "gt.txt").is_file()
-    ]
+    labeled = usable(experiment.data_root, "ground truth")
     distinct: dict[str, mot.Sequence] = {}
     for sequence in labeled:
         if sequence.name.startswith("MOT17-"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -47,13 +48,39 @@ def rendered(sequences: Iterable[mot.Sequence]) -> TrackingData:
 
 
 def real(root: Path) -> TrackingData:
-    """Return the sequences below a folder that have images, ground truth and detections.
+    """Return the sequences below a folder that have pictures, ground truth and detections.
 
     Raises:
-        MotFormatError: There is none.
+        MotFormatError: There is none: names what was left out and why.
     """
-    found = _by_name(sequence for sequence in mot.find_sequences(root) if _is_complete(sequence))
+    found = _by_name(usable(root, "pictures", "ground truth", "detections"))
     return TrackingData(_distinct(found), found, ", ".join(sequence.name for sequence in found))
+
+
+def usable(root: Path, *needs: str) -> list[mot.Sequence]:
+    """Return the real sequences that have what is needed; rendered ones never take their place.
+
+    Args:
+        root: The folder of real data.
+        needs: As of ``mot.Found.having``.
+
+    Warns:
+        MotFormatWarning: Names the sequences that cannot be opened, and why.
+
+    Raises:
+        MotFormatError: There is none: names what was left out and why.
+    """
+    opened = mot.scan(root)
+    found = opened.having(*needs)
+    if not found.sequences:
+        message = (
+            f"no sequence with {' and '.join(needs)} here, and rendered data is never taken in its place"
+        )
+        raise mot.MotFormatError(root, None, f"{message}; left out: {found.reasons()}")
+    if opened.skipped:
+        message = f"{root}: left out, for they cannot be opened: {opened.reasons()}"
+        warnings.warn(message, mot.MotFormatWarning, stacklevel=2)
+    return found.sequences
 
 
 def rules(tracker: str) -> Rules:
@@ -92,11 +119,6 @@ def evaluate(
 def _by_name(sequences: Iterable[mot.Sequence]) -> list[mot.Sequence]:
     """Sort sequences by name: what is drawn must not depend on where they lie."""
     return sorted(sequences, key=lambda sequence: sequence.name)
-
-
-def _is_complete(sequence: mot.Sequence) -> bool:
-    files = (sequence.path / "gt" / "gt.txt", sequence.path / "det" / "det.txt")
-    return sequence.has_images and all(file.is_file() for file in files)
 
 
 def _distinct(sequences: list[mot.Sequence]) -> list[mot.Sequence]:
