@@ -31,6 +31,7 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest --doctest-modules deepmot_lib
 	out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
 	DEEPMOT_OUT=$$out PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --nbval --nbval-cell-timeout=600 notebooks
 

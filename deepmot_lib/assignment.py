@@ -1,4 +1,4 @@
-"""The optimal assignment, the discretised soft one, and how well they agree (Sec. 3, 5.1, Appendix B).
+"""The optimal assignment, the discretized soft one, and how well they agree (Sec. 3, 5.1, Appendix B).
 
 Matrices are ``(..., N, M)``: N predictions by M objects, any leading batch dimensions. Assignments are 0/1
 tensors.

@@ -196,8 +196,8 @@ def dmotp(
     """Compute dMOTP of Eq. 8: 1 - the mean distance of the matched pairs.
 
     Which way MOTP points: Eq. 2's is a mean *distance* (as in motmetrics), the MOTChallenge tables print a
-    mean *overlap*. Eq. 9 adds lambda (1 - dMOTP) to what is minimised, so dMOTP has to be of the second
-    kind: minimising 1 - (mean distance) would push the boxes off their objects. The loss therefore grows by
+    mean *overlap*. Eq. 9 adds lambda (1 - dMOTP) to what is minimized, so dMOTP has to be of the second
+    kind: minimizing 1 - (mean distance) would push the boxes off their objects. The loss therefore grows by
     lambda times the mean distance.
 
     Args:
@@ -205,7 +205,7 @@ def dmotp(
         matches: ``(..., N, M)`` 0/1, B^TP.
 
     Returns:
-        ``(...)``, up is better, like overlap. Without a match there is no distance to be penalised: 1,
+        ``(...)``, up is better, like overlap. Without a match there is no distance to be penalized: 1,
         without gradient.
 
     Example:
@@ -220,7 +220,7 @@ def dmotp(
 class LossTerms(NamedTuple):
     """The loss of a frame and its terms, scalars.
 
-    ``total`` is minimised; ``dmota`` and ``dmotp`` go up as the tracker improves; ``fp``, ``fn`` and ``ids``
+    ``total`` is minimized; ``dmota`` and ``dmotp`` go up as the tracker improves; ``fp``, ``fn`` and ``ids``
     are the soft counts.
     """
 

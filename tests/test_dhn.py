@@ -75,8 +75,8 @@ def test_the_shipped_network_gives_its_numbers_under_autocast(dtype):
     network = matchers.load("seq_gru", pairs="eq3")
     with torch.autocast("cpu", dtype=dtype):
         soft = network(EQ3)
-    want = torch.tensor([[[0.9149, 0.0638], [0.0802, 0.6118]]])
-    torch.testing.assert_close(soft, want, atol=2e-3, rtol=0)
+    expected = torch.tensor([[[0.9149, 0.0638], [0.0802, 0.6118]]])
+    torch.testing.assert_close(soft, expected, atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,11 +84,11 @@ def test_the_shipped_network_gives_its_numbers_under_autocast(dtype):
 def test_autocast_changes_no_digit_and_no_gradient(name, dtype):
     """With the backward pass outside of it, as torch advises; inside, torch itself rounds each product."""
     matcher, distance = small(name), torch.rand(2, 4, 5, generator=torch.Generator().manual_seed(1))
-    want = matcher(distance.requires_grad_())
-    (slope,) = torch.autograd.grad(want.square().sum(), distance)
+    expected = matcher(distance.requires_grad_())
+    (slope,) = torch.autograd.grad(expected.square().sum(), distance)
     with torch.autocast("cpu", dtype=dtype):
         soft = matcher(distance)
-    assert torch.equal(soft, want)
+    assert torch.equal(soft, expected)
     assert torch.equal(torch.autograd.grad(soft.square().sum(), distance)[0], slope)
     with torch.autocast("cpu", dtype=dtype):
         (inside,) = torch.autograd.grad(matcher(distance).square().sum(), distance)
@@ -102,12 +102,12 @@ def test_autocast_changes_no_digit_and_no_gradient(name, dtype):
 def test_a_model_in_half_precision_leaves_its_matcher_exact(name, dtype):
     """min_sum raised a RuntimeError; the others lost digits that no later step gives back."""
     distance = torch.rand(2, 4, 5, generator=torch.Generator().manual_seed(1))
-    want = small(name)(distance)
+    expected = small(name)(distance)
     model = nn.ModuleDict({"matcher": small(name), "detector": nn.Linear(2, 2)}).to(dtype)
     assert model["detector"].weight.dtype == dtype
-    assert torch.equal(model["matcher"](distance), want)
+    assert torch.equal(model["matcher"](distance), expected)
     for half in (model["matcher"].half(), model["matcher"].bfloat16()):
-        assert torch.equal(half(distance), want)
+        assert torch.equal(half(distance), expected)
     assert all(value.dtype == torch.float64 for value in small(name).double().parameters())
 
 
@@ -323,7 +323,7 @@ class Fixed(matchers.Matcher):
 
 
 def test_scores_are_those_worked_by_hand():
-    """Two predictions want one object: a row-wise maximum leaves a column empty, a column-wise one a row."""
+    """Two predictions claim one object: a row-wise maximum leaves a column empty, a column-wise one a row."""
     soft = np.array([[0.9, 0.8], [0.1, 0.2]], np.float32)
     data = pairs.from_matrices([(soft, np.eye(2)), (np.array([[0.7]]), np.ones((1, 1)))])
     scores = scoring.score(Fixed(), data)

@@ -22,9 +22,9 @@ def boxes(*rows):
 def test_center_distance_by_hand():
     a = boxes([0, 0, 10, 10], [100, 100, 120, 140])
     b = boxes([3, 4, 13, 14], [0, 0, 10, 10], [80, 60, 100, 180])
-    # Centres (5, 5), (110, 120) against (8, 9), (5, 5), (90, 120).
-    want = [[5, 0, math.hypot(85, 115)], [math.hypot(102, 111), math.hypot(105, 115), 20]]
-    torch.testing.assert_close(center_distance(a, b, SIZE) * 800, torch.tensor(want).double())
+    # Centers (5, 5), (110, 120) against (8, 9), (5, 5), (90, 120).
+    expected = [[5, 0, math.hypot(85, 115)], [math.hypot(102, 111), math.hypot(105, 115), 20]]
+    torch.testing.assert_close(center_distance(a, b, SIZE) * 800, torch.tensor(expected).double())
 
 
 def test_opposite_corners_are_at_one():
@@ -35,8 +35,8 @@ def test_opposite_corners_are_at_one():
 def test_jaccard_distance_by_hand():
     a = boxes([0, 0, 10, 10])
     b = boxes([0, 0, 10, 10], [5, 0, 15, 10], [2, 2, 8, 8], [10, 0, 20, 10], [50, 50, 60, 60])
-    want = torch.tensor([[0, 1 - 50 / 150, 1 - 36 / 100, 1, 1]]).double()
-    torch.testing.assert_close(jaccard_distance(a, b), want)
+    expected = torch.tensor([[0, 1 - 50 / 150, 1 - 36 / 100, 1, 1]]).double()
+    torch.testing.assert_close(jaccard_distance(a, b), expected)
 
 
 def test_box_distance_is_the_mean_of_both():
@@ -48,8 +48,8 @@ def test_box_distance_is_the_mean_of_both():
 def test_appearance_distance_by_hand():
     a = torch.tensor([[2.0, 0.0], [0.0, 0.0]])
     b = torch.tensor([[5.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [3.0, 3.0]])
-    want = torch.tensor([[0, 0.5, 1, (1 - math.sqrt(0.5)) / 2], [0.5, 0.5, 0.5, 0.5]])
-    torch.testing.assert_close(appearance_distance(a, b), want)
+    expected = torch.tensor([[0, 0.5, 1, (1 - math.sqrt(0.5)) / 2], [0.5, 0.5, 0.5, 0.5]])
+    torch.testing.assert_close(appearance_distance(a, b), expected)
 
 
 coordinate = st.floats(-50, 700, width=32) | st.sampled_from([0.0, 10.0, 20.0])
@@ -122,7 +122,7 @@ def test_gradients_are_the_derivatives(seed):
 
 
 def test_descent_pulls_a_disjoint_box_to_its_object():
-    """Jaccard alone is blind to a disjoint object; the mean with the centre distance is not (Sec. 4.1)."""
+    """Jaccard alone is blind to a disjoint object; the mean with the center distance is not (Sec. 4.1)."""
     a, b = boxes([0, 0, 10, 10]).requires_grad_(), boxes([300, 0, 310, 10])
     assert torch.autograd.grad(jaccard_distance(a, b).sum(), a)[0].abs().sum() == 0
     step = -torch.autograd.grad(box_distance(a, b, SIZE).sum(), a)[0]

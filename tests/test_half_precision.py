@@ -10,7 +10,7 @@ from deepmot_lib.identities import FrameIds
 from deepmot_lib.loss import deepmot_loss
 from deepmot_lib.trackers.motion import warp_boxes
 
-#: At the right border of a full-size image, where bfloat16 knows every eighth pixel only.
+#: At the right border of a full-size image, where bfloat16 holds every eighth pixel only.
 BOXES = torch.tensor([[1801.0, 303.0, 1861.0, 483.0], [1530.0, 405.0, 1575.0, 541.0]])
 OPTIONS = {"tracktor": {"reid": True, "side": 128, "pretrained": False}, "goturn": {}, "siamrpn": {}}
 
@@ -32,13 +32,13 @@ def test_under_autocast_a_tracker_predicts_whole_pixels_and_less(name, dtype, im
         encoded = tracker.encode(image)
         return tracker.propagate(encoded, BOXES, tracker.init_memory(encoded, BOXES))
 
-    want = propagate()
+    expected = propagate()
     with torch.autocast("cpu", dtype=dtype):
         got = propagate()
     for part in got:
         assert part is None or part.dtype == torch.float32
-    torch.testing.assert_close(got.boxes, want.boxes, atol=0.5, rtol=0)
-    torch.testing.assert_close(got.scores, want.scores, atol=0.02, rtol=0)
+    torch.testing.assert_close(got.boxes, expected.boxes, atol=0.5, rtol=0)
+    torch.testing.assert_close(got.scores, expected.scores, atol=0.02, rtol=0)
 
 
 def test_autocast_does_not_round_where_the_camera_moves_a_box():
@@ -63,9 +63,9 @@ def test_from_boxes_to_loss_half_precision_costs_no_digit(dtype):
         return terms.total, boxes
 
     total, boxes = loss_and_gradient(BOXES.to(dtype).float())
-    (want,) = torch.autograd.grad(total, boxes)
+    (expected,) = torch.autograd.grad(total, boxes)
     with torch.autocast("cpu", dtype=dtype):
         coarse, boxes = loss_and_gradient(BOXES.to(dtype))
     (got,) = torch.autograd.grad(coarse, boxes)
-    assert torch.equal(coarse, total) and want.any()
-    assert torch.equal(got, want.to(dtype))
+    assert torch.equal(coarse, total) and expected.any()
+    assert torch.equal(got, expected.to(dtype))

@@ -32,10 +32,10 @@ def test_softmaxes_are_those_of_the_paper():
     soft = torch.tensor([[0.9, 0.2], [0.1, 0.3]])
     exp = np.exp(2 * soft.numpy())
     border = np.exp(2 * 0.5)
-    want = exp[0] / (exp[0].sum() + border)
-    np.testing.assert_allclose(row_softmax(soft, scale=2.0)[0, :2], want, rtol=1e-6)
-    want = exp[:, 1] / (exp[:, 1].sum() + border)
-    np.testing.assert_allclose(column_softmax(soft, scale=2.0)[:2, 1], want, rtol=1e-6)
+    expected = exp[0] / (exp[0].sum() + border)
+    np.testing.assert_allclose(row_softmax(soft, scale=2.0)[0, :2], expected, rtol=1e-6)
+    expected = exp[:, 1] / (exp[:, 1].sum() + border)
+    np.testing.assert_allclose(column_softmax(soft, scale=2.0)[:2, 1], expected, rtol=1e-6)
     fp = border / (exp.sum(1) + border)
     assert soft_false_positives(soft, scale=2.0).item() == pytest.approx(fp.sum())
     fn = border / (exp.sum(0) + border)
@@ -87,11 +87,11 @@ def test_the_loss_is_equation_9():
     soft = torch.tensor([[0.7, 0.1], [0.4, 0.6]])
     distance = 1 - soft
     terms = DeepMOTLoss(lambda_=3.0, gamma=0.5)(distance, soft, [0, 1], [0, 1])
-    want_mota = 1 - (terms.fp + terms.fn + 0.5 * terms.ids) / 2
-    want_motp = 1 - (0.3 + 0.4) / 2
-    assert terms.dmota.item() == pytest.approx(want_mota.item())
-    assert terms.dmotp.item() == pytest.approx(want_motp)
-    assert terms.total.item() == pytest.approx((1 - want_mota.item()) + 3 * (1 - want_motp))
+    expected_mota = 1 - (terms.fp + terms.fn + 0.5 * terms.ids) / 2
+    expected_motp = 1 - (0.3 + 0.4) / 2
+    assert terms.dmota.item() == pytest.approx(expected_mota.item())
+    assert terms.dmotp.item() == pytest.approx(expected_motp)
+    assert terms.total.item() == pytest.approx((1 - expected_mota.item()) + 3 * (1 - expected_motp))
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0)])
@@ -178,7 +178,7 @@ def test_reset_forgets():
     assert loss(*frame([1, 2], [10], [(2, 10)])).ids.item() == 0
 
 
-def test_remembered_matches_hold_no_graph():
+def test_the_matches_of_the_last_frame_hold_no_graph():
     loss = DeepMOTLoss()
     soft = torch.rand(3, 3, requires_grad=True)
     loss(1 - soft, soft, [0, 1, 2], [0, 1, 2]).total.backward()
@@ -272,7 +272,7 @@ def test_counts_are_in_range_and_gradients_finite(soft, scale, delta):
     ids = soft_id_switches(soft, previous, delta, scale)
     assert -1e-9 <= fp.item() <= n + 1e-9
     assert -1e-9 <= fn.item() <= m + 1e-9
-    # Every object is missed or matched, and with nothing remembered each match is a switch.
+    # Every object is missed or matched, and with no matches before each match is a switch.
     assert (fn + ids).item() == pytest.approx(m)
     distance = (1 - soft) ** 2
     total = DeepMOTLoss(delta=delta, scale=scale)(distance, soft, range(n), range(m)).total
@@ -346,8 +346,8 @@ def test_half_precision_is_computed_in_float32(dtype):
     generator = torch.Generator().manual_seed(0)
     distance, soft = torch.rand(2, 40, 40, generator=generator).to(dtype).requires_grad_().unbind(0)
     terms = DeepMOTLoss()(distance, soft, range(40), range(40))
-    want = DeepMOTLoss()(distance.detach().float(), soft.detach().float(), range(40), range(40))
-    for got, value in zip(terms, want, strict=True):
+    expected = DeepMOTLoss()(distance.detach().float(), soft.detach().float(), range(40), range(40))
+    for got, value in zip(terms, expected, strict=True):
         assert got.dtype == torch.float32 and torch.equal(got, value)
     for gradient in torch.autograd.grad(terms.total, (distance, soft)):
         assert gradient.dtype == dtype and gradient.isfinite().all()
@@ -358,10 +358,10 @@ def test_half_precision_is_computed_in_float32(dtype):
 
 def test_autocast_changes_no_digit():
     distance, soft = torch.rand(2, 5, 6, generator=torch.Generator().manual_seed(0)).unbind(0)
-    want = DeepMOTLoss()(distance, soft, range(5), range(6))
+    expected = DeepMOTLoss()(distance, soft, range(5), range(6))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         got = DeepMOTLoss()(distance, soft, range(5), range(6))
-    for a, b in zip(got, want, strict=True):
+    for a, b in zip(got, expected, strict=True):
         assert torch.equal(a, b)
 
 
@@ -458,7 +458,7 @@ def test_bad_arguments_are_named():
         soft_id_switches(good, torch.zeros(2, 3))
 
 
-def test_a_refused_frame_is_not_remembered():
+def test_a_refused_frame_leaves_no_trace():
     loss = DeepMOTLoss(scale=SHARP)
     loss(*frame([1, 2], [10], [(1, 10)]))
     with pytest.raises(ValueError):

@@ -210,13 +210,13 @@ def freeze(matcher: Matcher) -> Matcher:
 
 def _fill(core: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
     """Load a state whose names and shapes fit; ``where`` it comes from is for the message."""
-    want = {key: tuple(value.shape) for key, value in core.state_dict().items()}
-    have = {key: tuple(value.shape) for key, value in state.items()}
-    wrong = sorted(key for key in want.keys() | have.keys() if want.get(key) != have.get(key))
+    expected = {key: tuple(value.shape) for key, value in core.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in state.items()}
+    wrong = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
     if wrong:
         key = wrong[0]
         raise ValueError(
-            f"{where}: weights of another network: {key} is {have.get(key, 'missing')} where "
-            f"{want.get(key, 'nothing')} is wanted ({len(wrong)} such tensors)"
+            f"{where}: weights of another network: {key} is {found.get(key, 'missing')} where "
+            f"{expected.get(key, 'nothing')} is expected ({len(wrong)} such tensors)"
         )
     core.load_state_dict(dict(state))

@@ -131,8 +131,8 @@ class PriceNetwork(nn.Module):
 
     Every line (row or column) has a state of ``hidden_size`` numbers. A layer passes the states of the rows
     to the columns and back, weighed by softmaxes of the gains at a learned temperature, over rows and over
-    columns; the states of a matrix's lines also hear their mean. What comes out is added to ``balance_price``
-    of a learned steepness: untrained, the network is the rule.
+    columns; the states of a matrix's lines also receive their mean. What comes out is added to
+    ``balance_price`` of a learned steepness: untrained, the network is the rule.
     """
 
     _FEATURES = 8
@@ -166,10 +166,10 @@ class PriceNetwork(nn.Module):
         scaled = torch.where(open_pairs, scaled, _NEVER)
         links = [torch.softmax(scaled, dim) * open_pairs for dim in (2, 1)]
         for to_column, to_row in zip(self.to_column, self.to_row, strict=True):
-            heard = [link.transpose(1, 2) @ row for link in links] + [_mean(row, rows).expand_as(column)]
-            column = column + to_column(torch.cat([column, *heard], -1))
-            heard = [link @ column for link in links] + [_mean(column, columns).expand_as(row)]
-            row = row + to_row(torch.cat([row, *heard], -1))
+            received = [link.transpose(1, 2) @ row for link in links] + [_mean(row, rows).expand_as(column)]
+            column = column + to_column(torch.cat([column, *received], -1))
+            received = [link @ column for link in links] + [_mean(column, columns).expand_as(row)]
+            row = row + to_row(torch.cat([row, *received], -1))
         return balance_price(gain, open_pairs, self.steepness) + 4 * self.out(column).squeeze(-1)
 
 
