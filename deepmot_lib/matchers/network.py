@@ -30,6 +30,8 @@ class Matcher(nn.Module):
         options: the arguments that it was created with.
     """
 
+    _anchor: Tensor
+
     def __init__(self, name: str, core: nn.Module, options: dict[str, Any]) -> None:
         super().__init__()
         self.name, self.core, self.options = name, core, options
@@ -38,7 +40,7 @@ class Matcher(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """The device that the matcher computes on."""
+        """Return the device that the matcher computes on."""
         return self._anchor.device
 
     def logits(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
