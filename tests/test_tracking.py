@@ -126,6 +126,17 @@ def test_a_part_of_a_sequence_is_tracked_alone(sequence):
     assert run(sequence, frames=range(4, 4)).empty
 
 
+def test_a_clip_is_tracked_in_its_own_frame_numbers(sequence):
+    whole = run(sequence)
+    for picture in sorted((sequence.path / "img1").iterdir()):
+        picture.rename(picture.with_stem(f"{int(picture.stem) + 300:06d}"))
+    detections = sequence.detections()
+    mot.write_results(sequence.path / "det" / "det.txt", detections.assign(frame=detections["frame"] + 300))
+    (sequence.path / "gt" / "gt.txt").unlink()
+    clip = run(mot.Sequence.open(sequence.path))
+    pd.testing.assert_frame_equal(clip.assign(frame=clip["frame"] - 300), whole)
+
+
 @pytest.mark.parametrize("frames", [range(0, 3), range(5, 8), range(1, 5, 2)])
 def test_frames_that_are_not_there_are_refused(sequence, frames):
     with pytest.raises(ValueError, match=r"no consecutive frames of 1\.\.6"):
