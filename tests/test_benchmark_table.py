@@ -166,11 +166,11 @@ def test_our_rows_are_runs_of_every_profile():
 
 
 def test_only_test_folders_with_images_and_detections_can_be_tracked(tmp_path):
-    assert benchmark.test_roots(None) == {} == benchmark.test_roots(tmp_path)
+    assert benchmark.archive_roots(None) == {} == benchmark.archive_roots(tmp_path)
     one = sequence(tmp_path / "MOT17/test", "MOT17-01-DPM", [PERSON], 4)
-    assert benchmark.test_roots(tmp_path) == {"MOT17": tmp_path / "MOT17/test"}
+    assert benchmark.archive_roots(tmp_path) == {"MOT17": tmp_path / "MOT17/test"}
     shutil.rmtree(one.path / "img1")
-    assert benchmark.test_roots(tmp_path) == {}
+    assert benchmark.archive_roots(tmp_path) == {}
 
 
 def test_the_archive_holds_every_test_sequence(still, tmp_path):

@@ -1,4 +1,4 @@
-"""A tracking result as moving pictures in which identity can be read: colour, number and trail.
+"""A tracking result as moving pictures in which identity can be read: color, number and trail.
 
 ``draw`` annotates one frame, for a strip of pictures; ``write`` does so for a whole sequence, into a film.
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import matplotlib
@@ -37,7 +38,7 @@ _SHIFT = 4  # OpenCV takes positions in 1/16 px: boxes that move slowly do not j
 def draw(
     picture: np.ndarray, now: pd.DataFrame, past: pd.DataFrame, marks: Collection[int] = ()
 ) -> np.ndarray:
-    """The picture with each box of ``now`` in its identity's colour (``plots.identity_color``), its number on
+    """The picture with each box of ``now`` in its identity's color (``plots.identity_color``), its number on
     a tag, and a fading trail of its foot points, the centres of the bottom edges, from ``past``.
 
     ``picture`` is uint8 RGB (height, width, 3) and stays as it is; a new one of that shape returns. ``now``,
@@ -52,7 +53,7 @@ def draw(
     for identity, trail in past[past["id"].isin(now["id"])].groupby("id"):
         here = now[now["id"] == identity]
         walked = pd.concat([trail.sort_values("frame"), here])
-        layer.trail(feet(walked[XYXY].to_numpy(float)), _rgb(identity), unit)
+        layer.trail(feet(walked[XYXY].to_numpy(float)), _rgb(int(str(identity))), unit)
     boxes = list(zip(now["id"].tolist(), now[XYXY].to_numpy(float), strict=True))
     boxes.sort(key=lambda box: box[0] in marks)
     for identity, box in boxes:
@@ -67,11 +68,12 @@ def draw(
 
 
 def _rgb(identity: int) -> tuple[int, int, int]:
-    return tuple(round(255 * part) for part in identity_color(identity))
+    red, green, blue = (round(255 * part) for part in identity_color(identity))
+    return red, green, blue
 
 
 class _Layer:
-    """Translucent shapes to lay over a picture: RGBA, the colours multiplied by the opacity already, so that
+    """Translucent shapes to lay over a picture: RGBA, the colors multiplied by the opacity already, so that
     OpenCV's anti-aliasing mixes the edges of both alike."""
 
     def __init__(self, size: tuple[int, int]):
@@ -79,16 +81,16 @@ class _Layer:
 
     def trail(self, points: np.ndarray, color: tuple[int, int, int], unit: float) -> None:
         """A line along (K, 2) points, oldest first: old ones thin and faint."""
-        points = _fixed(points)
-        ages = np.linspace(0.15, 1, max(1, len(points) - 1))
-        for start, end, age in zip(points[:-1], points[1:], ages, strict=False):
+        places = _fixed(points)
+        ages = np.linspace(0.15, 1, max(1, len(places) - 1))
+        for start, end, age in zip(places[:-1], places[1:], ages, strict=False):
             width = max(1, round(unit * (1 + 2 * age)))
             cv2.line(self._rgba, start, end, _ink(color, age), width, cv2.LINE_AA, _SHIFT)
         radius = round(unit * 3 * 2**_SHIFT)
-        cv2.circle(self._rgba, points[-1], radius, _ink(color, 1), cv2.FILLED, cv2.LINE_AA, _SHIFT)
+        cv2.circle(self._rgba, places[-1], radius, _ink(color, 1), cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
     def box(self, box: np.ndarray, color: tuple[int, int, int], unit: float) -> None:
-        """An outline of the colour on a dark one, which sets it off from a bright background."""
+        """An outline of the color on a dark one, which sets it off from a bright background."""
         self._outline(box, _ink((0, 0, 0), 0.4), unit * 3.4)
         self._outline(box, _ink(color, 1), unit * 2)
 
@@ -99,8 +101,8 @@ class _Layer:
         self._outline(grown, _ink(_ALARM, 1), unit * 4)
 
     def _outline(self, box: np.ndarray, ink: tuple[int, ...], width: float) -> None:
-        corners = _fixed(box.reshape(2, 2))
-        cv2.rectangle(self._rgba, *corners, ink, max(1, round(width)), cv2.LINE_AA, _SHIFT)
+        first, second = _fixed(box.reshape(2, 2))
+        cv2.rectangle(self._rgba, first, second, ink, max(1, round(width)), cv2.LINE_AA, _SHIFT)
 
     def over(self, picture: np.ndarray) -> np.ndarray:
         """A new picture, with the layer on it."""
@@ -113,7 +115,7 @@ def _ink(color: tuple[int, int, int], opacity: float) -> tuple[int, ...]:
 
 
 def _fixed(points: np.ndarray) -> list[tuple[int, int]]:
-    return [tuple(point) for point in np.rint(points * 2**_SHIFT).astype(int).tolist()]
+    return [(x, y) for x, y in np.rint(points * 2**_SHIFT).astype(int).tolist()]
 
 
 @lru_cache(maxsize=4096)
@@ -123,7 +125,7 @@ def _tag(text: str, color: tuple[int, int, int], size: int, alarm: bool) -> np.n
     text = f"{text} !" if alarm else text
     color = _ALARM if alarm else color
     font = ImageFont.truetype(_FONT, size * scale)
-    left, top, right, bottom = font.getbbox(text)
+    left, top, right, bottom = map(round, font.getbbox(text))
     pad = size * scale // 4
     width, height = right - left + 2 * pad, bottom - top + 2 * pad
     image = Image.new("RGBA", (width, height), (*color, 0))
@@ -222,13 +224,17 @@ _Opened = AbstractContextManager[Callable[[np.ndarray], None]]
 
 @contextmanager
 def _mp4(path: Path, size: tuple[int, int], rate: float) -> Iterator[Callable[[np.ndarray], None]]:
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"vp09"), rate, size)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"vp09"), rate, size)
     try:
         if not writer.isOpened():
             raise OSError(
                 f"{path.name}: OpenCV writes no VP9 video here; a name that ends in .gif needs no encoder"
             )
-        yield lambda picture: writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+        def put(picture: np.ndarray) -> None:
+            writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+        yield put
     finally:
         writer.release()
 
@@ -244,14 +250,14 @@ def _gif(path: Path, size: tuple[int, int], rate: float) -> Iterator[Callable[[n
 class _Gif:
     """Writes frame by frame, which Pillow's ``save`` does not: it keeps all of them until the end.
 
-    All frames share the first one's colours and those of the identities; only what changed by more than an
+    All frames share the first one's colors and those of the identities; only what changed by more than an
     image's noise is written again.
     """
 
     _NOISE = 12  # of 255
-    _UNCHANGED = 255  # the transparent colour
+    _UNCHANGED = 255  # the transparent color
 
-    def __init__(self, file, rate: float):
+    def __init__(self, file: BinaryIO, rate: float) -> None:
         self._file, self._duration = file, round(1000 / rate)
         self._palette: Image.Image | None = None
         self._shown: np.ndarray | None = None
@@ -277,9 +283,10 @@ class _Gif:
 
     @staticmethod
     def _colors(image: Image.Image) -> Image.Image:
-        """255 colours: of the marks, of 62 identities, between which the others' lie, and of the picture."""
+        """255 colors: of the marks, of 62 identities, between which the others' lie, and of the picture."""
         drawn = [(255, 255, 255), _ALARM, *map(_rgb, range(62))]
-        scene = image.quantize(255 - len(drawn)).getpalette()[: 3 * (255 - len(drawn))]
+        colors = 255 - len(drawn)
+        scene = (image.quantize(colors).getpalette() or [])[: 3 * colors]
         palette = Image.new("P", (1, 1))
         palette.putpalette([part for color in drawn for part in color] + scene)
         return palette

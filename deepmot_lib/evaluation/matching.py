@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from tqdm import tqdm
 
-from ..assignment import discretize, missing_assignments, several_assignments, weighted_accuracy
+from ..assignment import Axis, discretize, missing_assignments, several_assignments, weighted_accuracy
 from ..data import tensor_files
 from ..data.pairs import Pairs, batches
 from ..matchers.network import Matcher
@@ -20,7 +21,7 @@ from ..matchers.network import Matcher
 _MAX_ENTRIES = 40_000
 _SAVE_EVERY_S = 60.0
 
-AXES = ("row", "column")
+AXES: tuple[Axis, Axis] = ("row", "column")
 _COLUMNS = ["N", "M", *(f"{measure}_{axis}" for axis in AXES for measure in ("WA", "MA", "SA"))]
 
 
@@ -52,7 +53,7 @@ def score(
         for batch in batches(part, 256, max_entries=_MAX_ENTRIES):
             distance, target = (tensor.to(matcher.device) for tensor in part.stack(batch))
             soft = matcher(distance)
-            columns = {"N": distance.shape[1], "M": distance.shape[2]}
+            columns: dict[str, Any] = {"N": distance.shape[1], "M": distance.shape[2]}
             for axis in AXES:
                 hard = discretize(soft, axis=axis)
                 columns[f"WA_{axis}"] = weighted_accuracy(hard, target).double().cpu()

@@ -88,9 +88,11 @@ def measured(
         frames = {sequence.name: mot.split(sequence)["test"] for sequence in group}
         counts = {}
         for sequence in group:
-            gt, boxes = sequence.gt(), results[sequence.name]
-            inside = [table[table["frame"].isin(frames[sequence.name])] for table in (gt, boxes)]
-            counts[sequence.name] = evaluation.count(*inside, kind)
+            gt, boxes = (
+                table[table["frame"].isin(frames[sequence.name])]
+                for table in (sequence.gt(), results[sequence.name])
+            )
+            counts[sequence.name] = evaluation.count(gt, boxes, kind)
         rows = evaluation.summarize(counts).rename(columns={"IDs": "IDS"})
         rows[_PERCENT] *= 100
         for share in ("MT", "ML"):
@@ -126,16 +128,13 @@ def frames_per_second(networks: trackers.TrackingPipeline, sequence: mot.Sequenc
 # --- test ---------------------------------------------------------------------------------------------------
 
 
-def test_roots(root: Path | None) -> dict[str, Path]:
+def archive_roots(root: Path | None) -> dict[str, Path]:
     """The folders ``MOT16/test`` and ``MOT17/test`` below ``root`` whose sequences all have images and
     detections, by benchmark."""
     if root is None:
         return {}
     folders = {name: root / name / "test" for name in ("MOT16", "MOT17")}
     return {name: folder for name, folder in folders.items() if folder.is_dir() and _trackable(folder)}
-
-
-test_roots.__test__ = False  # pytest must not take it for a test
 
 
 def _trackable(folder: Path) -> bool:

@@ -207,7 +207,7 @@ def ship(experiment: Experiment, run: MatcherRun, target: Path = matchers.WEIGHT
     for part, rows in measures.groupby("pairs", sort=False):
         by_axis = rows.set_index("discretization")
         names = [f"{measure}_{axis}" for measure in ("WA", "MA", "SA") for axis in matching.AXES]
-        values = {name: round(float(by_axis.loc[name[3:], name[:2]]), 2) for name in names}
+        values = {name: round(float(by_axis[name[:2]].loc[name[3:]]), 2) for name in names}
         pooled[str(part)] = {"matrices": int(rows["matrices"].iloc[0]), **values}
     card = {
         "name": run.variant,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from ..assignment import optimal_assignment
+from ..boxes import XYXY
 from ..data import mot
 from ..data.pairs import Pairs, from_matrices
 from ..distance import box_distance
@@ -77,6 +79,6 @@ def sources(experiment: Experiment) -> tuple[list[mot.Sequence], str]:
     return labeled, f"first halves of {', '.join(one.name for one in labeled)}"
 
 
-def _boxes(rows) -> tuple[Tensor, list[int]]:
-    values = rows[["x1", "y1", "x2", "y2"]].to_numpy("float32")
+def _boxes(rows: pd.DataFrame) -> tuple[Tensor, list[int]]:
+    values = rows[XYXY].to_numpy("float32")
     return torch.from_numpy(values), rows["id"].tolist()

@@ -18,7 +18,7 @@ MEASURES = ["MOTA", "MOTP", "IDF1", "MT", "ML", "FP", "FN", "IDS", "HOTA"]
 _VANILLA, _SMOOTH_L1 = ("vanilla", "external", "none"), ("smooth_l1", "external", "none")
 _HEAD = (DEEPMOT, "distance", DHN)
 #: By number: the paper's keys of a row and, in the order of ``KEYS``, the run that answers it.
-TABLES = {
+TABLES: dict[int, dict[tuple[str, ...], tuple[str, ...]]] = {
     1: {
         ("Vanilla", "Base"): ("tracktor", "vanilla", "none", "none"),
         ("Vanilla", "+ReIDext"): ("tracktor", *_VANILLA),
@@ -82,8 +82,10 @@ def pool(frame: pd.DataFrame, sequence: str = evaluation.OVERALL) -> pd.DataFram
 
 
 def table(number: int, pooled: pd.DataFrame) -> pd.DataFrame:
-    """Ours of the paper's Table 1, 2 or 3: its key columns (``paper.KEYS``) in place of ``KEYS``; runs that
-    have not been made are left out."""
+    """Return our rows of the paper's Table 1, 2 or 3, without the runs that have not been made.
+
+    The key columns are the paper's (``paper.KEYS``) in place of ``KEYS``.
+    """
     keys = paper.KEYS[number]
     found = pooled.set_index(KEYS)
     rows = {key: found.loc[run] for key, run in TABLES[number].items() if run in found.index}

@@ -104,21 +104,21 @@ def train(experiment: Experiment, run: TrackerRun) -> TrainedTracker:
     trained = trainer.train(training, CheckpointFile(place / "checkpoint.pt", asdict(wanted)))
     with stamped(history, wanted) as temporary:
         trained.to_csv(temporary, index=False)
-    tracker = training.network
-    assert isinstance(tracker, Tracker)
+    trained_tracker = training.network
+    assert isinstance(trained_tracker, Tracker)
     made_from = experiment.provenance(
         data=experiment.tracking.description, seeds=[run.seed], schedule=_schedule(experiment, run)
     )
     trackers.save(
         weights,
-        tracker,
+        trained_tracker,
         run=run._asdict(),
         validation=float(trained["validation"].max()) if "validation" in trained else None,
         made_from=made_from,
         fingerprint=asdict(wanted),
     )
-    _keep_features(experiment, tracker)
-    return TrainedTracker(tracker.eval(), trained, weights)
+    _keep_features(experiment, trained_tracker)
+    return TrainedTracker(trained_tracker.eval(), trained, weights)
 
 
 def score(experiment: Experiment, run: TrackerRun) -> pd.DataFrame:
@@ -275,7 +275,7 @@ def _finetuning(experiment: Experiment, run: TrackerRun, start: TrainedTracker) 
 
     def validation() -> float:
         results = {one.name: networks.track(one, mot.split(one)["val"]) for one in data.evaluation}
-        return float(sequences.evaluate(results, data.evaluation, "val").loc[evaluation.OVERALL, "MOTA"])
+        return float(sequences.evaluate(results, data.evaluation, "val")["MOTA"].loc[evaluation.OVERALL])
 
     return DeepMOTTraining(
         tracker,

@@ -36,6 +36,7 @@ class Matcher(nn.Module):
         super().__init__()
         self.name, self.core, self.options = name, core, options
         # Makes .to(device) complain of a device that is not there even where there are no weights to move.
+        self._anchor: Tensor
         self.register_buffer("_anchor", torch.empty(0), persistent=False)
 
     @property

@@ -175,19 +175,19 @@ def collect(experiment: Experiment) -> Document:
 
 
 def _summary(sections: list[Section]) -> Section:
-    """A row a table: how much of it was run, and on what."""
+    """Summarize how much of each table was run, and on what: one row per table."""
     rows = []
     for section in sections:
         for table in section.tables:
             origin = table.provenance()
-            row = {"table": section.heading, "rows run": _rows_run(table)}
+            row: dict[str, str | None] = {"table": section.heading, "rows run": _rows_run(table)}
             keys = ("seeds", "data", "split", "detectors", "protocol", "device")
             rows.append(row | {key: origin.get(key) for key in keys})
     return Section("What was run, and on what", tables=(Table(pd.DataFrame(rows).dropna(axis=1, how="all")),))
 
 
 def _rows_run(table: Table) -> str:
-    """How many of the paper's rows have numbers of ours, how many of ours the paper does not have."""
+    """Count the paper's rows with numbers of ours, and ours beyond the paper."""
     theirs, ours = _has(table.frame, "paper"), _has(table.frame, "ours")
     beyond = int((ours & ~theirs).sum())
     counts = f"{int((ours & theirs).sum())} of {int(theirs.sum())}" + f", {beyond} beyond" * (beyond > 0)
@@ -195,7 +195,7 @@ def _rows_run(table: Table) -> str:
 
 
 def _sides(frame: pd.DataFrame, side: str) -> list[str]:
-    return [column for column in frame if column.endswith(f"({side})")]
+    return [str(column) for column in frame if str(column).endswith(f"({side})")]
 
 
 def _has(frame: pd.DataFrame, side: str) -> pd.Series:
