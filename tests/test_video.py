@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from deepmot_lib.data import mot, video
-from deepmot_lib.report.sequence_plots import identity_color
+from deepmot_lib.data.video import identity_color
 from deepmot_lib.trackers.tracking import COLUMNS
 
 from .disks import largest_file, small_disk
@@ -209,6 +209,8 @@ def test_a_film_is_complete_or_not_there(sequence, tmp_path, suffix):
 
 def test_an_opencv_without_the_encoder(sequence, tmp_path, monkeypatch):
     class Closed:
+        fourcc = cv2.VideoWriter.fourcc
+
         def __init__(self, *_):
             pass
 
@@ -266,6 +268,8 @@ def test_a_film_that_may_not_grow_leaves_the_one_that_was_there(sequence, noise,
 
 def test_a_film_that_lacks_frames_is_not_taken(sequence, tmp_path, monkeypatch):
     class Forgetful:
+        fourcc = cv2.VideoWriter.fourcc
+
         def __init__(self, *arguments):
             self.writer, self.put = writer(*arguments), 0
             self.isOpened, self.release = self.writer.isOpened, self.writer.release

@@ -1,15 +1,16 @@
-"""WA, MA and SA of a matcher on pairs (Eq. 10, Appendix B), kept a pair a row so that any part can be pooled
-later."""
+"""WA, MA and SA of a matcher on pairs (Eq. 10, Appendix B): one row per pair, pooled over any subset."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..assignment import Axis, discretize, missing_assignments, several_assignments, weighted_accuracy
@@ -17,11 +18,11 @@ from ..data import tensor_files
 from ..data.pairs import Pairs, batches
 from ..matchers.network import Matcher
 
-#: Entries in one batch: the sequential network's hidden states of so many take about half a gigabyte.
+#: Entries in a batch, for which the sequential network's hidden states take about half a gigabyte.
 _MAX_ENTRIES = 40_000
 _SAVE_EVERY_S = 60.0
 
-AXES: tuple[Axis, Axis] = ("row", "column")
+AXES: tuple[Axis, ...] = ("row", "column")
 _COLUMNS = ["N", "M", *(f"{measure}_{axis}" for axis in AXES for measure in ("WA", "MA", "SA"))]
 
 
@@ -29,15 +30,21 @@ _COLUMNS = ["N", "M", *(f"{measure}_{axis}" for axis in AXES for measure in ("WA
 def score(
     matcher: Matcher,
     pairs: Pairs,
-    indices: np.ndarray | None = None,
+    indices: NDArray[np.int64] | None = None,
     cache: str | Path | None = None,
 ) -> pd.DataFrame:
-    """Scores a matcher on the pairs at ``indices`` (default: all), a row a pair, indexed by the pair's
-    number.
+    """Score a matcher on pairs.
 
-    Columns: ``N``, ``M``, and, for both discretisations, ``WA_row``, ``MA_row``, ``SA_row``, ``WA_column``,
-    ... in [0, 1]. With ``cache`` (a file of ``tensor_files``) what is done is saved each minute and not done
-    again; one that is damaged or of other pairs is made anew.
+    Args:
+        matcher: The matcher; set to evaluation mode.
+        pairs: The pairs.
+        indices: Indices of the pairs to score, by default all.
+        cache: A file (of ``tensor_files``) to which the scores are saved each minute, and from which they are
+            read; one that is damaged or of other pairs is replaced.
+
+    Returns:
+        One row per pair, indexed by its number: ``N``, ``M``, and for both discretizations ``WA_row``,
+        ``MA_row``, ``SA_row``, ``WA_column``, ... in [0, 1].
     """
     indices = np.arange(len(pairs)) if indices is None else np.asarray(indices)
     cache = Path(cache) if cache is not None else None
@@ -69,13 +76,19 @@ def score(
 
 
 def pool(scores: pd.DataFrame) -> dict[str, float]:
-    """One number a measure, in percent: ``WA_row``, ``MA_row``, ... as Table 5 prints them.
+    """Pool scores over pairs, as in Table 5.
 
     WA is the mean over matrices; MA and SA pool the counted lines of all matrices: columns after a row-wise
     maximum, rows after a column-wise one.
+
+    Args:
+        scores: One row per pair, as :func:`score` returns it.
+
+    Returns:
+        ``WA_row``, ``MA_row``, ... in percent.
     """
     lines = {"row": scores["M"], "column": scores["N"]}
-    result = {}
+    result: dict[str, float] = {}
     for axis in AXES:
         result[f"WA_{axis}"] = 100 * scores[f"WA_{axis}"].mean()
         for measure in ("MA", "SA"):
@@ -83,11 +96,16 @@ def pool(scores: pd.DataFrame) -> dict[str, float]:
     return result
 
 
-def table(network: str, parts: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Table 5's rows of one network, a row a discretisation and part of the pairs.
+def table(network: str, parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Build Table 5's rows of one network.
 
-    ``parts`` names scores, such as ``{"all": ..., "unseen": ...}``; columns: discretization, network, pairs,
-    matrices, and WA, MA and SA in percent. An empty part has empty cells.
+    Args:
+        network: Name of the network.
+        parts: Scores by subset of the pairs, such as ``{"all": ..., "unseen": ...}``.
+
+    Returns:
+        One row per discretization and subset: discretization, network, pairs, matrices (their number), and
+        WA, MA and SA in percent, NaN for an empty subset.
     """
     rows = []
     for axis in AXES:
@@ -102,6 +120,7 @@ def table(network: str, parts: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _save(parts: list[pd.DataFrame], path: Path) -> pd.DataFrame:
+    """Concatenate scores and write them."""
     scores = pd.concat(parts)
     columns = scores.reset_index()
     tensor_files.write(path, {name: torch.tensor(columns[name].to_numpy()) for name in columns})
@@ -109,7 +128,7 @@ def _save(parts: list[pd.DataFrame], path: Path) -> pd.DataFrame:
 
 
 def _cached(path: Path, pairs: Pairs) -> pd.DataFrame | None:
-    """What ``_save`` wrote for these pairs, if anything."""
+    """Read the scores of these pairs, None if there are none."""
     try:
         columns = tensor_files.read(path)
     except (FileNotFoundError, tensor_files.TensorFileError):

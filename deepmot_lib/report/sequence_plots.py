@@ -8,21 +8,14 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from pandas import DataFrame
 
 from ..boxes import XYXY, feet
+from ..data.video import identity_color
 from .plots import image_axes
-
-
-def identity_color(identity: int) -> tuple[float, float, float]:
-    """Return the color of an identity, RGB in [0, 1]: bright, and distant for consecutive identities."""
-    hue, value = (0.1 + identity * 0.618034) % 1, (1.0, 0.9)[identity % 2]
-    red, green, blue = hsv_to_rgb((hue, 0.85, value)).tolist()
-    return red, green, blue
 
 
 def street(
