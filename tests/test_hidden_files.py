@@ -28,7 +28,7 @@ def test_no_notebook_and_no_page_of_the_report(tmp_path, monkeypatch):
     for name in ("00_data.html", ".00_data.4711.html"):
         (pages / name).touch()
     monkeypatch.setattr(contents, "__file__", str(tmp_path / "deepmot_lib" / "report" / "contents.py"))
-    paths = SimpleNamespace(runs=tmp_path / "runs", reports=tmp_path / "reports", root=tmp_path / "reports")
+    paths = SimpleNamespace(pages=pages, root=tmp_path / "report")
     (section,) = contents._notebooks(paths)
     assert [link.name for link in section.links] == ["00_data"]
     assert [name for name, _ in section.links[0].runs] == ["as run"]

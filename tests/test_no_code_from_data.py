@@ -147,6 +147,6 @@ def test_matrices_of_a_training(tmp_path, trap, write):
 def test_weights(tmp_path, trap):
     pickled(tmp_path / "a.safetensors", trap)
     with pytest.raises(ValueError, match=r"a\.safetensors"):
-        trackers.load(tmp_path / "a.safetensors")
+        trackers.load(tmp_path / "a.safetensors", "cpu")
     with pytest.raises(ValueError, match=r"a\.safetensors"):
         matchers.load_weights(matchers.create("seq_gru", hidden_size=4), tmp_path / "a.safetensors")

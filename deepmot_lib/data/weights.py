@@ -1,19 +1,23 @@
-"""Weight files: the tensors of a network, and beside them what the network is and what it was trained on."""
+"""Weight files: the tensors of a network, what it is and what it was trained on, and a checksum of them."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .files import atomic
 
-_KEY = "deepmot"  # of the metadata: safetensors holds texts only
+# Keys of the metadata, which holds texts only.
+_KEY = "deepmot"
+_CHECKSUM = "checksum"  # safetensors itself has none
 
 
 class WeightsError(ValueError):
@@ -29,8 +33,9 @@ def write(path: str | Path, state: Mapping[str, Tensor], about: Mapping[str, Any
         about: What the network is and how it was trained, in plain JSON values.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    text = json.dumps(about)
     with atomic(path) as temporary:
-        save_file(tensors, temporary, {_KEY: json.dumps(about)})
+        save_file(tensors, temporary, {_KEY: text, _CHECKSUM: _checksum(tensors, text)})
 
 
 def read(path: str | Path) -> dict[str, Tensor]:
@@ -40,11 +45,7 @@ def read(path: str | Path) -> dict[str, Tensor]:
         FileNotFoundError: There is no such file.
         WeightsError: It is damaged.
     """
-    _require(path)
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise WeightsError(f"{path}: truncated or not a safetensors file ({error})") from None
+    return _contents(path)[0]
 
 
 def read_about(path: str | Path) -> dict[str, Any]:
@@ -54,13 +55,13 @@ def read_about(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: There is no such file.
         WeightsError: It is damaged, or ``write`` has not written it.
     """
-    _require(path)
     try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})[_KEY])
+        about = json.loads(_contents(path)[1][_KEY])
         if not isinstance(about, dict):
             raise TypeError("its description is not a JSON object")
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except WeightsError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: damaged, or not weights of this package ({error})") from None
     return about
 
@@ -78,6 +79,24 @@ def stamp(path: str | Path) -> str | None:
         return ""
 
 
-def _require(path: str | Path) -> None:
+def _contents(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and the metadata; files of other programs have no checksum to compare."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file of weights")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise WeightsError(f"{path}: damaged, or not weights of this package ({error})") from None
+    if _CHECKSUM in metadata and metadata[_CHECKSUM] != _checksum(tensors, metadata.get(_KEY, "")):
+        raise WeightsError(f"{path}: damaged: its checksum is wrong")
+    return tensors, metadata
+
+
+def _checksum(tensors: Mapping[str, Tensor], about: str) -> str:
+    digest = hashlib.blake2b(about.encode(), digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -17,6 +17,7 @@ import torch
 from .. import evaluation, matchers, trackers
 from ..data import mot
 from ..data import weights as weight_files
+from ..data.files import visible
 from ..matchers.network import Matcher
 from ..trackers import Tracker, tracking
 from ..trackers.reid import Embedder
@@ -231,7 +232,7 @@ def results(experiment: Experiment, run: TrackerRun) -> dict[str, pd.DataFrame]:
     Raises:
         FileNotFoundError: The run has not been scored.
     """
-    files = sorted(results_folder(experiment, run).glob("*.txt"))
+    files = visible(results_folder(experiment, run), "*.txt")
     if not files:
         raise FileNotFoundError(f"{results_folder(experiment, run)}: this run has not been scored")
     return {file.stem: mot.read_boxes(file)[tracking.COLUMNS] for file in files}

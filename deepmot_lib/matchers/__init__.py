@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ..data import weights as weight_files
 from .controls import Greedy, Hungarian, Sinkhorn, Softmax
 from .convolutional import ConvolutionalDHN
 from .min_sum import MinSum
@@ -150,13 +149,10 @@ def load_weights(matcher: Matcher, path: str | Path) -> Matcher:
         The same matcher.
 
     Raises:
-        ValueError: the weights are another network's, or the file is broken.
+        ValueError: the weights are another network's, or the file is damaged.
+        FileNotFoundError: there is no such file.
     """
-    try:
-        state = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: truncated or not a safetensors file ({error})") from None
-    _fill(matcher.core, state, str(path))
+    _fill(matcher.core, weight_files.read(path), str(path))
     return matcher
 
 
