@@ -88,9 +88,9 @@ def table(number: int, pooled: pd.DataFrame) -> pd.DataFrame:
     """
     keys = paper.KEYS[number]
     found = pooled.set_index(KEYS)
-    rows = {key: found.loc[run] for key, run in TABLES[number].items() if run in found.index}
+    values = dict(zip(found.index.tolist(), found.to_dict("records"), strict=True))
+    rows = {key: values[run] for key, run in TABLES[number].items() if run in values}
     if not rows:
         return pd.DataFrame(columns=[*keys, *found.columns])
-    ours = pd.DataFrame(rows).T
-    ours.index = pd.MultiIndex.from_tuples(rows, names=keys)
-    return ours.reset_index().infer_objects().astype({name: float for name in found.columns})
+    index = pd.MultiIndex.from_tuples(list(rows), names=keys)
+    return pd.DataFrame(list(rows.values()), index=index).astype(float).reset_index()
