@@ -58,7 +58,7 @@ def _training() -> list[Ratio]:
     if root is None or not (root / "dhn" / "test.npz").is_file():
         print("bench_dhn: training skipped, DEEPMOT_DATA with dhn/ is needed", file=sys.stderr)
         return []
-    pairs, matcher = data.for_profile("standard"), network("min_sum")
+    pairs, matcher = data.real("released", root), network("min_sum")
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         training = PriceTraining(matcher, pairs.train, STANDARD.prices, seed=0)
