@@ -54,7 +54,9 @@ def assert_equal_histories(found: pd.DataFrame, expected: pd.DataFrame) -> None:
     np.testing.assert_allclose(found.to_numpy(float), expected.to_numpy(float), rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [*TRAININGS, *OBJECTIVES])
+@pytest.mark.parametrize(
+    "name", [*TRAININGS, *(pytest.param(name, marks=pytest.mark.slow) for name in OBJECTIVES)]
+)
 def test_a_training_learns_there_what_it_learns_here(gpu, sequence, tmp_path, name):
     training, reference = ((TRAININGS | OBJECTIVES)[name](sequence, device) for device in (gpu, "cpu"))
     start = {key: value.cpu() for key, value in training.network.state_dict().items()}
@@ -64,6 +66,7 @@ def test_a_training_learns_there_what_it_learns_here(gpu, sequence, tmp_path, na
     assert any(not torch.equal(value.cpu(), start[key]) for key, value in state.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*TRAININGS, *RANDOM_TRAININGS])
 def test_a_killed_training_continues_there_to_the_same_bits(gpu, sequence, tmp_path, name):
     whole, killed, resumed = ((TRAININGS | RANDOM_TRAININGS)[name](sequence, gpu) for _ in range(3))
@@ -128,12 +131,11 @@ def test_shipped_weights_are_loaded_onto_it(gpu, path):
 
 def test_scores_of_a_matcher_are_those_of_the_cpu(gpu, tmp_path):
     pairs, matcher = random_pairs([(3, 4)] * 3 + [(2, 5)] * 3), new_matcher("min_sum")
-    found = scoring.score(matcher, pairs, device=gpu, cache=tmp_path / "scores.csv")
-    expected = scoring.score(matcher, pairs, device="cpu")
+    matcher.to(gpu)
+    found, again = (scoring.score(matcher, pairs, cache=tmp_path / "scores.pt") for _ in range(2))
+    expected = scoring.score(matcher.to("cpu"), pairs)
     pd.testing.assert_frame_equal(found, expected)
-    pd.testing.assert_frame_equal(
-        scoring.score(matcher, pairs, device=gpu, cache=tmp_path / "scores.csv"), expected
-    )
+    pd.testing.assert_frame_equal(again, expected)
     distance = torch.rand(2, 4, 3)
     target = optimal_assignment(distance.to(gpu), gate=0.9)
     assert target.is_cuda and torch.equal(target.cpu(), optimal_assignment(distance, gate=0.9))
@@ -143,9 +145,9 @@ def test_scores_of_a_matcher_are_those_of_the_cpu(gpu, tmp_path):
 
 def test_what_a_matcher_costs_is_measured_there(gpu):
     found = {"min_sum_rule": matchers.load("min_sum_rule", gpu), "hungarian": matchers.load("hungarian", gpu)}
-    accuracy = timing.accuracy_by_size(found, [2, 4], count=2, device=gpu)
+    accuracy = timing.accuracy_by_size(found, [2, 4], count=2)
     assert (accuracy.query("network == 'hungarian'")["WA"] == 100).all()
-    assert (timing.costs(found, [3], gpu)["ms"] > 0).all()
+    assert (timing.costs(found, [3])["ms"] > 0).all()
 
 
 def test_the_loss_of_a_clip_is_that_of_the_cpu(gpu):
