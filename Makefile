@@ -7,6 +7,8 @@
 PROFILE ?= smoke
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 PYTHON ?= python3
+# A path relative to the checkout, since make takes no spaces; called by its Python, since scripts' first lines
+# take none either.
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
@@ -14,35 +16,35 @@ READY := $(VENV)/.installed
 .PHONY: reproduce publish check test docs lab bench notebooks clean
 
 reproduce: $(READY)
-	$(BIN)/snakemake --cores $(CORES) --config profile=$(PROFILE) --rerun-incomplete --quiet rules
+	$(BIN)/python -m deepmot_lib.experiments.workflow $(PROFILE) --cores $(CORES) --quiet rules
 
 publish: $(READY)
 	$(BIN)/python -m deepmot_lib.report.publish $(PROFILE)
 
 check: $(READY)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) -m "not slow" tests
 
 # Notebooks under test write to a folder of their own: a test run must not touch the reports in git.
 test: $(READY)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest tests
 	$(BIN)/python -m pytest --doctest-modules deepmot_lib
 	out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
-	DEEPMOT_OUT=$$out PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --nbval --nbval-cell-timeout=600 notebooks
+	DEEPMOT_OUT="$$out" $(BIN)/python -m pytest --nbval --nbval-cell-timeout=600 notebooks
 
 lab: $(READY)
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/python -m deepmot_lib.experiments.notebooks lab notebooks
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.run
 
 docs: $(READY)
-	$(BIN)/pdoc --docformat google --math --output-directory runs/docs deepmot_lib
+	$(BIN)/python -m pdoc --docformat google --math --output-directory runs/docs deepmot_lib
 
 # Executes the notebooks in place, outputs ready for git.
 notebooks: $(READY)
@@ -53,7 +55,8 @@ clean:
 	rm -rf runs .snakemake
 
 $(READY): requirements.lock pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+		{ echo "make VENV=FOLDER puts the environment elsewhere (Python makes none below a folder with a colon)" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@

@@ -1,7 +1,9 @@
 """The workflow: one rule a notebook, one job a parameter set; nothing is redone that is up to date.
 
-snakemake --cores 2 --config profile=smoke
-snakemake --executor slurm --jobs 20 --config profile=paper     (with snakemake-executor-plugin-slurm)
+make reproduce PROFILE=smoke, or by itself:
+
+python -m snakemake --cores 2 --config profile=smoke
+python -m snakemake --executor slurm --jobs 20 --config profile=paper   (with snakemake-executor-plugin-slurm)
 
 Files go below the working directory (`--directory`), which is the checkout unless told otherwise.
 """
@@ -12,7 +14,9 @@ import sys
 from pathlib import Path
 
 from deepmot_lib.experiments import settings
+from deepmot_lib.experiments.engine import ENGINE, process_name
 from deepmot_lib.experiments.fingerprints import folder_state
+from deepmot_lib.experiments.folders import absolute_environment, data_folder
 from deepmot_lib.experiments.source import code_digest
 
 REPO = Path(workflow.basedir)
@@ -20,17 +24,19 @@ SETTINGS = settings.get(config.get("profile", "smoke"))
 RUNS = f"runs/{SETTINGS.name}"
 TABLES, FIGURES, NOTEBOOKS = f"{RUNS}/tables", f"{RUNS}/figures", f"{RUNS}/notebooks"
 os.environ["DEEPMOT_OUT"] = os.getcwd()
-if os.environ.get("DEEPMOT_DATA"):
-    os.environ["DEEPMOT_DATA"] = os.path.abspath(os.path.expanduser(os.environ["DEEPMOT_DATA"]))
+os.environ.update(absolute_environment(os.environ))
+# Jobs end with this process: those of a killed run must not write beside those of the next.
+os.environ[ENGINE] = process_name(os.getpid())
 # A job counts as one core: jobs side by side must not fight over the others.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 PYTHON = shlex.quote(sys.executable).replace("{", "{{").replace("}", "}}")
-DATA = folder_state(os.environ["DEEPMOT_DATA"]) if SETTINGS.real_data and os.environ.get("DEEPMOT_DATA") else ""
+REAL_DATA = data_folder() if SETTINGS.real_data else None
+DATA = folder_state(REAL_DATA) if REAL_DATA else ""
 
 
 def source(notebook):
-    """A notebook of the checkout."""
-    return f"{REPO}/notebooks/{notebook}.ipynb"
+    """A notebook of the checkout, by its path from here: in inputs, braces of a folder's name are wildcards."""
+    return f"{os.path.relpath(REPO)}/notebooks/{notebook}.ipynb"
 
 
 def code(notebook):
@@ -38,7 +44,7 @@ def code(notebook):
 
     Where it differs, the notebook runs again; what the library has kept and is still true is not made again.
     """
-    return f"{code_digest(source(notebook))} {DATA}"
+    return f"{code_digest(REPO / 'notebooks' / f'{notebook}.ipynb')} {DATA}"
 
 
 def run(**parameters):

@@ -23,7 +23,7 @@ from deepmot_lib.evaluation import matching as scoring
 from deepmot_lib.experiments import pairs as data
 from deepmot_lib.experiments import settings as profiles
 from deepmot_lib.experiments import timing
-from deepmot_lib.experiments.experiment import data_folder
+from deepmot_lib.experiments.folders import data_folder
 from deepmot_lib.training import trainer
 from deepmot_lib.training.checkpoint import CheckpointFile
 from deepmot_lib.training.matcher import focal_loss

@@ -19,7 +19,7 @@ import trackeval
 
 from benchmarks import Ratio
 from deepmot_lib.evaluation import evaluate
-from deepmot_lib.experiments.experiment import data_folder
+from deepmot_lib.experiments.folders import data_folder
 
 TARGET = 1.0
 ROUNDS = 2  # the best of so many, taken in turns: the machine may be busy with something else

@@ -261,10 +261,13 @@ def _download(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace],
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to unpack into")
 
     def run(arguments: argparse.Namespace) -> None:
+        import shlex
+
         from .data import download
 
         folder = download.fetch(arguments.dataset, arguments.out)
-        print(f"{folder} is complete; for notebooks and tests: export DEEPMOT_DATA={arguments.out}")
+        data = shlex.quote(str(arguments.out.resolve()))
+        print(f"{folder} is complete; for notebooks and tests: export DEEPMOT_DATA={data}")
 
     return run
 

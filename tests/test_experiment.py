@@ -9,7 +9,8 @@ from deepmot_lib import matchers, paper
 from deepmot_lib.data import mot, pairs
 from deepmot_lib.experiments import pairs as data
 from deepmot_lib.experiments import settings as profiles
-from deepmot_lib.experiments.experiment import Experiment, data_folder, output_folder
+from deepmot_lib.experiments.experiment import Experiment
+from deepmot_lib.experiments.folders import data_folder, output_folder
 
 
 @pytest.mark.parametrize("name", ["smok", "SMOKE", "", None])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from deepmot_lib.data import mot
-from deepmot_lib.experiments.experiment import data_folder
+from deepmot_lib.experiments.folders import data_folder
 
 real_data = pytest.mark.skipif(not os.environ.get("DEEPMOT_DATA"), reason="DEEPMOT_DATA is not set")
 

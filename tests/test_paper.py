@@ -9,7 +9,7 @@ import pytest
 from deepmot_lib import paper
 from deepmot_lib.data import mot
 from deepmot_lib.experiments import settings as profiles
-from deepmot_lib.experiments.experiment import data_folder
+from deepmot_lib.experiments.folders import data_folder
 
 #: Tables 1 to 3 count the last quarters once for each of the three public detectors.
 VALIDATION_BOXES = 3 * 27_015

@@ -8,7 +8,8 @@ import pytest
 
 from deepmot_lib.evaluation import published as reference
 from deepmot_lib.experiments import tables
-from deepmot_lib.experiments.experiment import Paths, data_folder
+from deepmot_lib.experiments.experiment import Paths
+from deepmot_lib.experiments.folders import data_folder
 from deepmot_lib.report import contents as report
 from deepmot_lib.report import results
 

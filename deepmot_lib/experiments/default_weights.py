@@ -9,7 +9,7 @@ import torch
 from ..data import weights as weight_files
 from ..trackers import load
 from ..trackers.tracktor import Tracktor
-from .experiment import output_folder
+from .folders import output_folder
 from .trackers import TrackingPipeline
 
 _PROFILES = ("paper", "standard", "smoke")  # the best first

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from matplotlib.figure import Figure
 from ..data import mot, synthetic
 from ..data.files import atomic
 from . import pairs, sequences, settings, tables
+from .folders import data_folder, output_folder
 from .settings import Settings
 
 
@@ -137,29 +137,3 @@ class Experiment:
         """Write a figure to ``figures/<name>.png``."""
         with atomic(self.paths.figures / f"{name}.png") as temporary:
             figure.savefig(temporary)
-
-
-def data_folder() -> Path | None:
-    """Return the folder of real data that ``DEEPMOT_DATA`` names, or None where the variable is unset.
-
-    Raises:
-        FileNotFoundError: It names no folder.
-    """
-    value = os.environ.get("DEEPMOT_DATA", "")
-    if not value:
-        return None
-    root = Path(value).expanduser()
-    if not root.is_dir():
-        raise FileNotFoundError(f"DEEPMOT_DATA={value} is not a folder (seen from {Path.cwd()})")
-    return root.resolve()
-
-
-def output_folder() -> Path:
-    """Return the folder below which ``runs`` lies: see ``Experiment.open``."""
-    if value := os.environ.get("DEEPMOT_OUT", ""):
-        return Path(value).expanduser().resolve()
-    here = Path.cwd()
-    checkouts = (
-        folder for folder in (here, *here.parents) if (folder / "deepmot_lib" / "paper.py").is_file()
-    )
-    return next(checkouts, here)

@@ -1,20 +1,27 @@
 """Running the notebooks: by papermill with checked parameters for the workflow, in place for the copies in
-git.
+git; and JupyterLab. Their kernels are those of this Python environment.
 
     python -m deepmot_lib.experiments.notebooks run notebooks/02_dhn_training.ipynb OUT.ipynb seed=1
     python -m deepmot_lib.experiments.notebooks refresh notebooks/*.ipynb
+    python -m deepmot_lib.experiments.notebooks lab notebooks
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import os
+import sys
 from pathlib import Path
 
 import nbformat
 import papermill
+from nbclient.exceptions import DeadKernelError
 
 from ..data.files import atomic
+from .engine import ENGINE, end_with
+from .folders import absolute_environment
+from .kernels import NAME, EnvironmentKernel
 
 
 def run(notebook: str | Path, output: str | Path, parameters: dict) -> None:
@@ -33,28 +40,35 @@ def run(notebook: str | Path, output: str | Path, parameters: dict) -> None:
     failed.unlink(missing_ok=True)
     with atomic(output) as temporary:
         try:
-            papermill.execute_notebook(
-                str(notebook),
-                str(temporary),
-                parameters,
-                cwd=str(notebook.parent),
-                kernel_name="python3",
-                log_output=False,
-            )
+            _execute(notebook, temporary, parameters)
         except Exception:  # an error in a cell, but also a kernel that died
             if temporary.exists():
                 temporary.rename(failed)
             raise
 
 
+def _execute(notebook: Path, output: Path, parameters: dict) -> None:
+    """Execute a notebook in its own folder, by a kernel of this environment."""
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(output),
+            parameters,
+            cwd=str(notebook.parent),
+            kernel_name="python3",
+            kernel_manager_class=EnvironmentKernel,
+            log_output=False,
+        )
+    except DeadKernelError as error:
+        raise DeadKernelError(f"{notebook.name}: the kernel died ({NAME})") from error
+
+
 def refresh(notebook: str | Path) -> None:
     """Executes a notebook with its default parameters and puts the outputs into it, without papermill's
     traces."""
-    notebook = Path(notebook)
+    notebook = Path(notebook).resolve()
     with atomic(notebook) as temporary:
-        papermill.execute_notebook(
-            str(notebook), str(temporary), cwd=str(notebook.parent), kernel_name="python3", log_output=False
-        )
+        _execute(notebook, temporary, {})
         content = nbformat.read(temporary, as_version=4)
         content.metadata.pop("papermill", None)
         content.metadata.pop("widgets", None)
@@ -93,8 +107,17 @@ def main(arguments: list[str] | None = None) -> None:
     one.add_argument("parameters", type=_parameter, nargs="*", metavar="name=value")
     several = commands.add_parser("refresh", help="execute notebooks in place, outputs ready for git")
     several.add_argument("notebooks", type=Path, nargs="+")
+    lab = commands.add_parser("lab", help="open JupyterLab with this environment's kernel")
+    lab.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)
+    if options.command == "lab":
+        environment = {**absolute_environment(os.environ), "JUPYTER_PREFER_ENV_PATH": "1"}
+        command = [sys.executable, "-m", "jupyter", "lab", str(options.folder)]
+        os.execve(sys.executable, command, environment)
     if options.command == "run":
+        print(f"kernel: {NAME}", flush=True)
+        if engine := os.environ.get(ENGINE):
+            end_with(engine)
         try:
             run(options.notebook, options.output, dict(options.parameters))
         except ValueError as error:

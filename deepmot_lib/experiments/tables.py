@@ -71,7 +71,7 @@ def commit() -> str:
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():  # an installed copy may lie in a checkout of something else
         return "unknown"
-    git = ["git", "-C", str(root)]
+    git = ["git", "--no-optional-locks", "-C", str(root)]
     code = ["deepmot_lib", "notebooks", "Snakefile"]
     try:
         name = subprocess.run(

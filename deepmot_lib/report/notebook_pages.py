@@ -19,6 +19,7 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from ..data.files import atomic
+from ..experiments.engine import ENGINE, end_with
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
@@ -90,6 +91,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("notebooks", type=Path, nargs="+")
     options = parser.parse_args(arguments)
+    if engine := os.environ.get(ENGINE):
+        end_with(engine)
     for notebook in options.notebooks:
         write(notebook, options.folder)
 
