@@ -13,10 +13,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from deepmot_lib.experiments import settings
+from deepmot_lib.experiments import folders, settings
 from deepmot_lib.experiments.engine import ENGINE, process_name
 from deepmot_lib.experiments.fingerprints import folder_state
-from deepmot_lib.experiments.folders import absolute_environment, data_folder
 from deepmot_lib.experiments.source import code_digest
 
 REPO = Path(workflow.basedir)
@@ -24,19 +23,19 @@ SETTINGS = settings.get(config.get("profile", "smoke"))
 RUNS = f"runs/{SETTINGS.name}"
 TABLES, FIGURES, NOTEBOOKS = f"{RUNS}/tables", f"{RUNS}/figures", f"{RUNS}/notebooks"
 os.environ["DEEPMOT_OUT"] = os.getcwd()
-os.environ.update(absolute_environment(os.environ))
+folders.resolve()
 # Jobs end with this process: those of a killed run must not write beside those of the next.
 os.environ[ENGINE] = process_name(os.getpid())
 # A job counts as one core: jobs side by side must not fight over the others.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 PYTHON = shlex.quote(sys.executable).replace("{", "{{").replace("}", "}}")
-REAL_DATA = data_folder() if SETTINGS.real_data else None
+REAL_DATA = folders.data_folder() if SETTINGS.real_data else None
 DATA = folder_state(REAL_DATA) if REAL_DATA else ""
 
 
 def source(notebook):
     """A notebook of the checkout, by its path from here: in inputs, braces of a folder's name are wildcards."""
-    return f"{os.path.relpath(REPO)}/notebooks/{notebook}.ipynb"
+    return os.path.relpath(REPO / "notebooks" / f"{notebook}.ipynb")
 
 
 def code(notebook):

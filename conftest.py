@@ -1,13 +1,11 @@
 """Settings of pytest --nbval: notebooks run by this environment's kernel, with folders as seen from here, and
 everything is compared but stderr, where progress bars and warnings go."""
 
-import os
-
-from deepmot_lib.experiments.folders import absolute_environment
+from deepmot_lib.experiments import folders
 
 
 def pytest_configure(config):
-    os.environ.update(absolute_environment(os.environ))
+    folders.resolve()
     if hasattr(config.option, "nbval_current_env"):
         config.option.nbval_current_env = True
 

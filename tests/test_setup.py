@@ -179,11 +179,11 @@ def test_the_license_is_what_it_is_said_to_be():
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
-        ("reproduce", ["snakemake", "profile=smoke"]),
-        ("check", ["ruff check", "ruff format --check", "mypy", '-m "not slow" tests']),
-        ("test", ["ruff check", "ruff format --check", "mypy", "pytest tests", "pytest --nbval"]),
+        ("reproduce", ["-m deepmot_lib.experiments.workflow smoke"]),
+        ("check", ["-m ruff check", "-m ruff format --check", "-m mypy", '-m "not slow" tests']),
+        ("test", ["-m ruff check", "-m ruff format --check", "-m mypy", "pytest tests", "pytest --nbval"]),
         ("docs", ["pdoc --docformat google --math --output-directory runs/docs deepmot_lib"]),
-        ("lab", ["jupyter lab"]),
+        ("lab", ["-m deepmot_lib.experiments.notebooks lab notebooks"]),
         ("bench", ["-m benchmarks.run"]),
     ],
 )

@@ -7,26 +7,16 @@ This module imports neither torch nor pandas: a workflow reads it at each start.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 _VARIABLES = ("DEEPMOT_DATA", "DEEPMOT_OUT")
 
 
-def absolute_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Copy an environment, its folders seen from here: a notebook's kernel runs in another folder.
-
-    Args:
-        environment: Names and values, such as ``os.environ``.
-
-    Returns:
-        The same with absolute paths and without ``~`` in ``DEEPMOT_DATA`` and ``DEEPMOT_OUT``.
-    """
-    given = {name: value for name in _VARIABLES if (value := environment.get(name))}
-    return {
-        **environment,
-        **{name: os.path.abspath(os.path.expanduser(value)) for name, value in given.items()},
-    }
+def resolve() -> None:
+    """Make the two variables absolute, as seen from here: notebooks and Snakemake work in other folders."""
+    for name in _VARIABLES:
+        if value := os.environ.get(name):
+            os.environ[name] = os.path.abspath(os.path.expanduser(value))
 
 
 def data_folder() -> Path | None:

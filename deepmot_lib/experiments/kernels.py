@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from typing import Any
 
 from ipykernel.kernelspec import RESOURCES, get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
-
-from .folders import absolute_environment
 
 #: How a kernel is started, for messages: a user's own kernel spec "python3" may name another interpreter.
 NAME = f"{sys.executable} -m ipykernel_launcher"
 
 
 class EnvironmentKernel(AsyncKernelManager):
-    """Starts kernels of the running interpreter, with absolute folders in their environment."""
+    """Starts kernels of the running interpreter."""
 
     @property
     def kernel_spec(self) -> KernelSpec:
         """The spec that ipykernel would install for this interpreter."""
         return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
-
-    async def _async_pre_start_kernel(self, **options: Any) -> Any:
-        options["env"] = absolute_environment(options.get("env") or os.environ)
-        return await super()._async_pre_start_kernel(**options)
-
-    pre_start_kernel = _async_pre_start_kernel

@@ -19,8 +19,8 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 
 from ..data.files import atomic
+from . import folders
 from .engine import ENGINE, end_with
-from .folders import absolute_environment
 from .kernels import NAME, EnvironmentKernel
 
 
@@ -31,7 +31,7 @@ def run(notebook: str | Path, output: str | Path, parameters: dict) -> None:
     run would silently use the default. A notebook that fails leaves what it did as ``<output>.failed.ipynb``.
     """
     notebook, output = Path(notebook).resolve(), Path(output).resolve()
-    known = papermill.inspect_notebook(str(notebook))
+    known = papermill.inspect_notebook(_literal(notebook))
     for name in parameters:
         if name not in known:
             choices = ", ".join(known) or "none"
@@ -49,10 +49,11 @@ def run(notebook: str | Path, output: str | Path, parameters: dict) -> None:
 
 def _execute(notebook: Path, output: Path, parameters: dict) -> None:
     """Execute a notebook in its own folder, by a kernel of this environment."""
+    folders.resolve()
     try:
         papermill.execute_notebook(
-            str(notebook),
-            str(output),
+            _literal(notebook),
+            _literal(output),
             parameters,
             cwd=str(notebook.parent),
             kernel_name="python3",
@@ -61,6 +62,11 @@ def _execute(notebook: Path, output: Path, parameters: dict) -> None:
         )
     except DeadKernelError as error:
         raise DeadKernelError(f"{notebook.name}: the kernel died ({NAME})") from error
+
+
+def _literal(path: Path) -> str:
+    """A path for papermill, which fills in parameters between braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def refresh(notebook: str | Path) -> None:
@@ -111,9 +117,9 @@ def main(arguments: list[str] | None = None) -> None:
     lab.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)
     if options.command == "lab":
-        environment = {**absolute_environment(os.environ), "JUPYTER_PREFER_ENV_PATH": "1"}
+        folders.resolve()
         command = [sys.executable, "-m", "jupyter", "lab", str(options.folder)]
-        os.execve(sys.executable, command, environment)
+        os.execve(sys.executable, command, {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"})
     if options.command == "run":
         print(f"kernel: {NAME}", flush=True)
         if engine := os.environ.get(ENGINE):

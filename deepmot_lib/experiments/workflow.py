@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import settings
-from .folders import absolute_environment, data_folder, output_folder
+from . import folders, settings
 
 try:
     import fcntl
@@ -77,12 +76,12 @@ def run(profile: str, *options: str) -> int:
     """
     chosen = settings.get(profile)
     if chosen.real_data:
-        data_folder()
+        folders.data_folder()
     if not SNAKEFILE.is_file():
         raise FileNotFoundError(f"{SNAKEFILE}: the workflow runs from a checkout, not from an installed copy")
     # Snakemake works in the folder of its results: from there a relative path would lead elsewhere.
-    os.environ.update(absolute_environment(os.environ))
-    root = output_folder()
+    folders.resolve()
+    root = folders.output_folder()
     with only_run(root / "runs" / chosen.name):
         from snakemake.cli import main as snakemake
 
