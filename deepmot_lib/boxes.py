@@ -1,4 +1,4 @@
-"""Arithmetic of boxes, and the names of their columns in tables: each once, for the whole library.
+"""Arithmetic of boxes, once for the whole library; ``columns`` has the names of their columns in tables.
 
 A box is ``xyxy`` in pixels: left, top, right and bottom, with right = left + width, as in MOTChallenge files
 read by ``mot``. Functions take tensors or arrays ``(..., 4)`` and keep dtype and device. What torchvision
@@ -16,10 +16,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .columns import COLUMNS as COLUMNS
-from .columns import LARGEST
-from .columns import RESULT_COLUMNS as RESULT_COLUMNS
-from .columns import XYXY as XYXY
+from .columns import LARGEST, XYXY
 from .numerics import check_range
 
 #: A tensor or an array, whichever came in.

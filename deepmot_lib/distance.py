@@ -6,7 +6,7 @@ exist, a subgradient stands in.
 
 Half precision is converted to float32 first, for a float16 area overflows at 256 x 256 pixels; the distances
 are float32 then, under ``torch.autocast`` too. What would turn into NaN is refused: coordinates and features
-must be finite and at most ``numerics.LARGEST`` in size.
+must be finite and at most ``columns.LARGEST`` in size.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from . import boxes
-from .numerics import LARGEST, check_range, full_precision, without_autocast
+from .columns import LARGEST
+from .numerics import check_range, full_precision, without_autocast
 
 #: Below this area [px^2] a union counts as empty. Its inverse still fits into float32, so no gradient
 #: overflows.

@@ -1,13 +1,9 @@
-"""The DeepMOT loss: soft counts, dMOTA, dMOTP and their sum (Sec. 4.2, Eq. 5-9).
-
-A soft assignment ``(..., N, M)`` of N tracks (rows) to M objects (columns) is turned into counts by a softmax
-over each line to which the threshold delta has been appended. The published equations show no temperature,
-but without one a softmax over numbers in [0, 1] is nearly flat and the counts mean nothing: ``scale``
-multiplies its input, and with the released code's 100 the soft counts are the counts.
+"""The DeepMOT loss: dMOTA, dMOTP and their sum (Sec. 4.2, Eq. 7-9), over the soft counts of Eq. 5-6.
 
 :func:`deepmot_loss` is the loss of a frame as a function of its matrices, its identities and the matches of
 the frame before; :class:`DeepMOTLoss` is the same as a module that keeps the latter. Half precision is
-converted to float32 first: at a scale of 100 the step of bfloat16 near 1 moves the softmax's input by 0.4.
+converted to float32 first. Everything of the loss is imported from here: ``soft_counts`` has Eq. 5-6,
+``identities`` the matches that switches are counted against.
 """
 
 from __future__ import annotations
@@ -19,143 +15,38 @@ from jaxtyping import Float, Int, Real, Shaped
 from torch import Tensor, nn
 
 from .assignment import discretize
+from .columns import LARGEST
 from .identities import FrameIds, Ids, MatchState, align_matches, checked_ids
-from .numerics import LARGEST, check_range, full_precision
+from .numerics import check_range, full_precision
+from .soft_counts import (
+    LARGEST_SETTING,
+    check_softmax,
+    column_softmax,
+    row_softmax,
+    soft_false_negatives,
+    soft_false_positives,
+    soft_id_switches,
+    soft_misses_and_switches,
+)
 
-#: The largest weight and the largest scale: a steeper softmax is a step to float32.
-_LARGEST_SETTING = 1e6
+__all__ = [
+    "DeepMOTLoss",
+    "FrameIds",
+    "LossTerms",
+    "MatchState",
+    "align_matches",
+    "column_softmax",
+    "deepmot_loss",
+    "dmota",
+    "dmotp",
+    "row_softmax",
+    "soft_false_negatives",
+    "soft_false_positives",
+    "soft_id_switches",
+]
+
 #: How far an entry may lie outside of [0, 1]: what rounding and finite differences need.
 _SLACK = 1e-3
-
-
-def row_softmax(
-    soft: Real[Tensor, "*batch N M"], delta: float = 0.5, scale: float = 100.0
-) -> Float[Tensor, "*batch N M+1"]:
-    """Compute C^r of Eq. 5 (Fig. 3a): delta appended as a column, softmax over each row.
-
-    Args:
-        soft: ``(..., N, M)`` soft assignment in [0, 1].
-        delta: threshold in (0, 1): a prediction counts as matched where an entry of its row exceeds it.
-        scale: inverse temperature of the softmax, above 0.
-
-    Returns:
-        ``(..., N, M + 1)``: rows that sum to 1, whose last entry says how far a track matches nothing.
-
-    Raises:
-        ValueError: delta or scale out of range.
-
-    Example:
-        >>> row_softmax(torch.tensor([[0.9, 0.1], [0.2, 0.1]])).round(decimals=2)
-        tensor([[1., 0., 0.],
-                [0., 0., 1.]])
-    """
-    _check_settings(delta=delta, scale=scale)
-    return torch.softmax(scale * nn.functional.pad(full_precision(soft), (0, 1), value=delta), dim=-1)
-
-
-def column_softmax(
-    soft: Real[Tensor, "*batch N M"], delta: float = 0.5, scale: float = 100.0
-) -> Float[Tensor, "*batch N+1 M"]:
-    """Compute C^c of Eq. 5-6 (Fig. 3b): delta appended as a row, softmax over each column.
-
-    Args:
-        soft: ``(..., N, M)`` soft assignment in [0, 1].
-        delta: threshold in (0, 1): an object counts as matched where an entry of its column exceeds it.
-        scale: inverse temperature of the softmax, above 0.
-
-    Returns:
-        ``(..., N + 1, M)``: columns that sum to 1, whose last entry says how far an object is missed.
-
-    Raises:
-        ValueError: delta or scale out of range.
-
-    Example:
-        >>> column_softmax(torch.tensor([[0.9, 0.1], [0.2, 0.1]])).round(decimals=2)
-        tensor([[1., 0.],
-                [0., 0.],
-                [0., 1.]])
-    """
-    _check_settings(delta=delta, scale=scale)
-    return torch.softmax(scale * nn.functional.pad(full_precision(soft), (0, 0, 0, 1), value=delta), dim=-2)
-
-
-def soft_false_positives(
-    soft: Real[Tensor, "*batch N M"], delta: float = 0.5, scale: float = 100.0
-) -> Float[Tensor, "*batch"]:
-    """Count predictions without an object, softly (Eq. 5, left).
-
-    Args:
-        soft: ``(..., N, M)`` soft assignment in [0, 1].
-        delta: threshold in (0, 1) above which an entry counts as a match.
-        scale: inverse temperature of the softmax, above 0.
-
-    Returns:
-        ``(...)`` in [0, N].
-
-    Raises:
-        ValueError: delta or scale out of range.
-
-    Example:
-        >>> soft_false_positives(torch.tensor([[1.0, 0], [0, 0], [0, 0]]))
-        tensor(2.)
-    """
-    return row_softmax(soft, delta, scale)[..., -1].sum(-1)
-
-
-def soft_false_negatives(
-    soft: Real[Tensor, "*batch N M"], delta: float = 0.5, scale: float = 100.0
-) -> Float[Tensor, "*batch"]:
-    """Count objects without a prediction, softly (Eq. 5, right).
-
-    Args:
-        soft: ``(..., N, M)`` soft assignment in [0, 1].
-        delta: threshold in (0, 1) above which an entry counts as a match.
-        scale: inverse temperature of the softmax, above 0.
-
-    Returns:
-        ``(...)`` in [0, M].
-
-    Raises:
-        ValueError: delta or scale out of range.
-
-    Example:
-        >>> soft_false_negatives(torch.tensor([[1.0, 0], [0, 0], [0, 0]]))
-        tensor(1.)
-    """
-    return _missed(column_softmax(soft, delta, scale))
-
-
-def soft_id_switches(
-    soft: Real[Tensor, "*batch N M"],
-    previous_matches: Shaped[Tensor, "*batch N M"],
-    delta: float = 0.5,
-    scale: float = 100.0,
-) -> Float[Tensor, "*batch"]:
-    """Count matches that the previous frame did not have, softly (Eq. 6).
-
-    Args:
-        soft: ``(..., N, M)`` soft assignment in [0, 1].
-        previous_matches: ``(..., N, M)`` 0/1, B_-1^TP over the tracks and objects of this frame: see
-            :func:`align_matches`.
-        delta: threshold in (0, 1) above which an entry counts as a match.
-        scale: inverse temperature of the softmax, above 0.
-
-    Returns:
-        ``(...)`` in [0, M].
-
-    Raises:
-        ValueError: matrices of two shapes; delta or scale out of range.
-
-    Example:
-        Two tracks that have swapped their objects:
-
-        >>> soft_id_switches(torch.tensor([[0.0, 1], [1, 0]]), torch.eye(2))
-        tensor(2.)
-    """
-    if soft.shape != previous_matches.shape:
-        shapes = f"{tuple(previous_matches.shape)} and {tuple(soft.shape)}"
-        raise ValueError(f"previous_matches and soft must have one shape, got {shapes}")
-    return _switched(column_softmax(soft, delta, scale), previous_matches)
 
 
 def dmota(
@@ -185,7 +76,7 @@ def dmota(
         >>> dmota(torch.tensor(1.0), torch.tensor(2.0), torch.tensor(1.0), 10)
         tensor(0.5000)
     """
-    _check_settings(gamma=gamma)
+    _check_weight("gamma", gamma)
     objects = num_objects.clamp(min=1) if isinstance(num_objects, Tensor) else max(num_objects, 1)
     return 1 - (fp + fn + gamma * ids) / objects
 
@@ -282,7 +173,9 @@ def deepmot_loss(
         >>> terms.ids, terms.dmota, terms.dmotp, terms.total
         (tensor(2.), tensor(-1.), tensor(1.), tensor(2.))
     """
-    _check_settings(lambda_=lambda_, gamma=gamma, delta=delta, scale=scale)
+    check_softmax(delta, scale)
+    _check_weight("lambda_", lambda_)
+    _check_weight("gamma", gamma)
     distance, soft = _checked(distance, soft)
     track_ids = checked_ids("track_ids", ids.tracks, soft.shape[0], soft.device)
     object_ids = checked_ids("object_ids", ids.objects, soft.shape[1], soft.device)
@@ -291,9 +184,7 @@ def deepmot_loss(
     previous = matches if state is None else align_matches(*state, matches, track_ids, object_ids)
 
     fp = soft_false_positives(soft, delta, scale)
-    # soft_false_negatives and soft_id_switches, which share this softmax.
-    columns = column_softmax(soft, delta, scale)
-    fn, switches = _missed(columns), _switched(columns, previous)
+    fn, switches = soft_misses_and_switches(soft, previous, delta, scale)
     accuracy = dmota(fp, fn, switches, soft.shape[1], gamma)
     precision = dmotp(distance, matches)
     total = (1 - accuracy) + lambda_ * (1 - precision)
@@ -326,7 +217,9 @@ class DeepMOTLoss(nn.Module):
         self, lambda_: float = 5.0, gamma: float = 2.0, delta: float = 0.5, scale: float = 100.0
     ) -> None:
         super().__init__()
-        _check_settings(lambda_=lambda_, gamma=gamma, delta=delta, scale=scale)
+        check_softmax(delta, scale)
+        _check_weight("lambda_", lambda_)
+        _check_weight("gamma", gamma)
         self.lambda_, self.gamma, self.delta, self.scale = lambda_, gamma, delta, scale
         self.reset()
 
@@ -364,18 +257,6 @@ class DeepMOTLoss(nn.Module):
         return terms
 
 
-def _missed(columns: Float[Tensor, "*batch rows M"]) -> Float[Tensor, "*batch"]:
-    """Compute Eq. 5, right, of C^c ``(..., N + 1, M)``."""
-    return columns[..., -1, :].sum(-1)
-
-
-def _switched(
-    columns: Float[Tensor, "*batch rows M"], previous_matches: Shaped[Tensor, "*batch N M"]
-) -> Float[Tensor, "*batch"]:
-    """Compute Eq. 6 of C^c ``(..., N + 1, M)``."""
-    return (columns[..., :-1, :] * (1 - previous_matches.to(columns.dtype))).sum((-2, -1))
-
-
 def _checked(distance: Tensor, soft: Tensor) -> tuple[Float[Tensor, "N M"], Float[Tensor, "N M"]]:
     """Refuse matrices from which no number can follow; convert the others to float32 at least."""
     if distance.ndim != 2 or distance.shape != soft.shape:
@@ -388,14 +269,7 @@ def _checked(distance: Tensor, soft: Tensor) -> tuple[Float[Tensor, "N M"], Floa
     return distance, soft
 
 
-def _check_settings(
-    *, lambda_: float = 0.0, gamma: float = 0.0, delta: float = 0.5, scale: float = 1.0
-) -> None:
-    """Refuse settings with which the loss means nothing, or overflows; NaN fails every comparison."""
-    for name, value in (("lambda_", lambda_), ("gamma", gamma)):
-        if not 0 <= value <= _LARGEST_SETTING:
-            raise ValueError(f"{name} must lie in [0, {_LARGEST_SETTING:g}], got {value}")
-    if not 0 < delta < 1:
-        raise ValueError(f"delta must lie between 0 and 1, got {delta}")
-    if not 0 < scale <= _LARGEST_SETTING:
-        raise ValueError(f"scale must be above 0 and at most {_LARGEST_SETTING:g}, got {scale}")
+def _check_weight(name: str, value: float) -> None:
+    """Refuse a weight with which the loss means nothing, or overflows; NaN fails the comparison."""
+    if not 0 <= value <= LARGEST_SETTING:
+        raise ValueError(f"{name} must lie in [0, {LARGEST_SETTING:g}], got {value}")

@@ -16,8 +16,6 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from .columns import LARGEST as LARGEST
-
 
 def full_precision(values: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Convert half precision, integers and booleans to float32; leave float32 and float64 as they are.

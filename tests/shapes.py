@@ -21,6 +21,7 @@ CHECKED = [
         "loss",
         "matchers",
         "numerics",
+        "soft_counts",
         "trackers.crops",
         "trackers.goturn",
         "trackers.management",

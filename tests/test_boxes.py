@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchvision.ops import box_convert
 
-from deepmot_lib import boxes
+from deepmot_lib import boxes, columns
 from deepmot_lib.data import mot
 
 BOX = [[10.0, 20, 40, 100], [0, 0, 0, 0], [5, 5, 1, 9]]  # a person, a point, one turned inside out
@@ -14,9 +14,9 @@ KINDS = [torch.tensor, np.array]
 
 
 def test_the_columns_of_a_box_are_named_once():
-    assert boxes.XYXY == ["x1", "y1", "x2", "y2"]
+    assert columns.XYXY == ["x1", "y1", "x2", "y2"]
     assert mot.COLUMNS == ["frame", "id", "x1", "y1", "x2", "y2", "conf", "cls", "visibility"]
-    assert mot.COLUMNS[:7] == boxes.RESULT_COLUMNS
+    assert mot.COLUMNS[:7] == columns.RESULT_COLUMNS
 
 
 @pytest.mark.parametrize("kind", KINDS)

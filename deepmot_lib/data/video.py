@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from PIL import GifImagePlugin, Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
-from ..boxes import XYXY, feet
+from ..boxes import feet
+from ..columns import XYXY
 from .files import atomic
 from .mot import Sequence
 
@@ -194,7 +195,7 @@ def write(
     Args:
         path: The video, ending in .mp4 or .gif.
         sequence: The sequence, with its images.
-        boxes: Tracks, a table with ``boxes.RESULT_COLUMNS``.
+        boxes: Tracks, a table with ``columns.RESULT_COLUMNS``.
         frames: Frames to show, by default all.
         switches: Identity switches to mark, as ``switches.identity_switches`` returns them.
 

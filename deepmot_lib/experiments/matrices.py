@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..assignment import optimal_assignment
-from ..boxes import XYXY
+from ..boxes import by_frame, from_table
 from ..data import mot
 from ..data.pairs import Pairs, from_matrices
 from ..distance import box_distance
@@ -30,7 +30,7 @@ def clips(sequences: Iterable[mot.Sequence], seed: int = 0) -> Iterator[tuple[li
     """
     generator = torch.Generator().manual_seed(seed)
     for sequence in sequences:
-        objects = dict(iter(mot.pedestrians(sequence.gt()).groupby("frame")))
+        objects = by_frame(mot.pedestrians(sequence.gt()))
         frames = mot.split(sequence)["train"]
         for frame in frames:
             if frame not in objects or frame + 1 not in objects or frame + 1 not in frames:
@@ -80,5 +80,4 @@ def sources(experiment: Experiment) -> tuple[list[mot.Sequence], str]:
 
 
 def _boxes(rows: pd.DataFrame) -> tuple[Tensor, list[int]]:
-    values = rows[XYXY].to_numpy("float32")
-    return torch.from_numpy(values), rows["id"].tolist()
+    return from_table(rows), rows["id"].tolist()

@@ -13,7 +13,8 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 
-from ..boxes import RESULT_COLUMNS, XYXY, by_frame
+from ..boxes import by_frame
+from ..columns import RESULT_COLUMNS, XYXY
 from ..data.mot import Sequence
 
 #: The package's class by name.
@@ -37,7 +38,7 @@ def track(name: str, sequence: Sequence, frames: range | None = None) -> pd.Data
         frames: Consecutive frames, such as a part of ``mot.split``; by default all.
 
     Returns:
-        A table with ``boxes.RESULT_COLUMNS``, sorted by frame and id. Its ``attrs["fps"]`` are frames per
+        A table with ``columns.RESULT_COLUMNS``, sorted by frame and id. Its ``attrs["fps"]`` are frames per
         second
         of the tracking alone, unlike those of our trackers, which include reading and encoding the images.
 

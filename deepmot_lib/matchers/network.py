@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..numerics import LARGEST, check_range, full_precision, without_autocast
+from ..columns import LARGEST
+from ..numerics import check_range, full_precision, without_autocast
 
 _RULE = f"what is not finite, or above {LARGEST:g}, cannot be matched (a gated pair is written as 1000)"
 

@@ -13,7 +13,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from pandas import DataFrame
 
-from ..boxes import XYXY, feet
+from ..boxes import feet
+from ..columns import XYXY
 from ..data.video import identity_color
 from .plots import image_axes
 

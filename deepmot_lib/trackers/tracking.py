@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..boxes import RESULT_COLUMNS, by_frame, from_table
+from ..boxes import by_frame, from_table
+from ..columns import RESULT_COLUMNS
 from ..data.mot import MotFormatError, Sequence
 from . import motion
 from .management import Rules, Track, Tracks

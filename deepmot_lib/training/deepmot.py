@@ -20,12 +20,12 @@ from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
 from ..boxes import sizes
+from ..columns import LARGEST
 from ..data import mot
 from ..data.files import atomic, visible
 from ..distance import appearance_distance, box_distance
 from ..identities import FrameIds, MatchState
 from ..loss import LossTerms, deepmot_loss
-from ..numerics import LARGEST
 from ..trackers.tracker import Propagation, Tracker
 from .clips import Clips, LabeledFrame
 from .perturbation import perturb

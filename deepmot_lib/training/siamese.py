@@ -15,7 +15,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..boxes import XYXY, by_frame, centers, mirror
+from ..boxes import by_frame, centers, mirror
+from ..columns import XYXY
 from ..data import mot
 from ..trackers.crops import to_crop
 from ..trackers.goturn import GOTURN

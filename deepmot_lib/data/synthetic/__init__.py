@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from ...boxes import XYXY
+from ...columns import XYXY
 from .. import mot
 from ..files import temporary_folder
 from .crowd import FRAME_RATE

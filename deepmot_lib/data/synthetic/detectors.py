@@ -20,7 +20,8 @@ from scipy.special import expit
 from torchvision.ops import nms
 
 from ...assignment import optimal_assignment
-from ...boxes import XYXY, from_table, sizes
+from ...boxes import from_table, sizes
+from ...columns import XYXY
 from ...distance import jaccard_distance
 from ..mot import Sequence, pedestrians
 
