@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 from deepmot_lib.experiments import settings
@@ -68,6 +69,7 @@ def out(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def gpu(monkeypatch, out) -> Iterator[None]:
+    plt.switch_backend("agg")  # show() opens no window
     monkeypatch.setenv("DEEPMOT_OUT", str(out))
     monkeypatch.delenv("DEEPMOT_DATA", raising=False)
     monkeypatch.setitem(settings.PROFILES, "smoke", tiny())
