@@ -64,10 +64,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add(
-    commands: argparse._SubParsersAction,
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
     summary: str,
-    fill: Callable[[argparse.ArgumentParser], Callable],
+    fill: Callable[[argparse.ArgumentParser], Callable[[argparse.Namespace], object]],
 ) -> None:
     """Adds a sub-command: ``fill`` declares its arguments and returns the function that runs it."""
     parser = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")

@@ -33,7 +33,7 @@ def full_precision(values: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def without_autocast(values: Tensor) -> AbstractContextManager:
+def without_autocast(values: Tensor) -> AbstractContextManager[object]:
     """Return a context in which matrix products on the device of ``values`` keep the dtype of their inputs.
 
     Args:

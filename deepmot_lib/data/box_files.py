@@ -20,7 +20,7 @@ import os
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -42,7 +42,7 @@ class MotFormatWarning(UserWarning):
     """A file that can be read in two ways, or is passed over: names it and says what was done."""
 
 
-def read_boxes(path: str | os.PathLike | zipfile.Path) -> pd.DataFrame:
+def read_boxes(path: str | os.PathLike[str] | zipfile.Path) -> pd.DataFrame:
     """Read a file of tracking results.
 
     Spaces beside the separators, a separator at the end of a row, blank lines, any line ends and a byte order
@@ -66,7 +66,7 @@ def read_boxes(path: str | os.PathLike | zipfile.Path) -> pd.DataFrame:
     return _read(path, "results")
 
 
-def read_detections(path: str | os.PathLike | zipfile.Path) -> pd.DataFrame:
+def read_detections(path: str | os.PathLike[str] | zipfile.Path) -> pd.DataFrame:
     """Read a file of detections: as ``read_boxes``, but ids and what follows ``conf`` are not read.
 
     Args:
@@ -82,7 +82,7 @@ def read_detections(path: str | os.PathLike | zipfile.Path) -> pd.DataFrame:
     return _read(path, "detections")
 
 
-def read_ground_truth(path: str | os.PathLike | zipfile.Path) -> pd.DataFrame:
+def read_ground_truth(path: str | os.PathLike[str] | zipfile.Path) -> pd.DataFrame:
     """Read a file of ground truth.
 
     Nine columns hold class and visibility. Eight or ten hold them where column 8 is integers from -1 and
@@ -106,7 +106,9 @@ def read_ground_truth(path: str | os.PathLike | zipfile.Path) -> pd.DataFrame:
     return _read(path, "gt")
 
 
-def refuse(path: str | os.PathLike | zipfile.Path, rows: NDArray[np.bool_] | pd.Series, message: str) -> None:
+def refuse(
+    path: str | os.PathLike[str] | zipfile.Path, rows: NDArray[np.bool_] | pd.Series, message: str
+) -> None:
     """Raise an error that names the line of the first row that is marked, if any.
 
     Args:
@@ -136,7 +138,7 @@ def pedestrians(gt: pd.DataFrame, min_visibility: float = 0.0) -> pd.DataFrame:
     return gt[(gt["conf"] != 0) & (gt["cls"] == PEDESTRIAN) & (gt["visibility"] >= min_visibility)]
 
 
-def write_results(path: str | os.PathLike, boxes: pd.DataFrame) -> None:
+def write_results(path: str | os.PathLike[str], boxes: pd.DataFrame) -> None:
     """Write ``frame, id, left, top, width, height, conf, -1, -1, -1``, sorted by frame and id.
 
     Pixels keep three decimals, scores six. The file is replaced as a whole or stays as it was.
@@ -151,7 +153,7 @@ def write_results(path: str | os.PathLike, boxes: pd.DataFrame) -> None:
     _write(path, boxes, "results", {"conf": 1.0}, extra=(-1, -1, -1))
 
 
-def write_ground_truth(path: str | os.PathLike, boxes: pd.DataFrame) -> None:
+def write_ground_truth(path: str | os.PathLike[str], boxes: pd.DataFrame) -> None:
     """Write MOT17's columns ``frame, id, left, ..., flag, class, visibility``; else as ``write_results``.
 
     Args:
@@ -167,11 +169,11 @@ def write_ground_truth(path: str | os.PathLike, boxes: pd.DataFrame) -> None:
 # --- reading ------------------------------------------------------------------------------------------------
 
 
-def _as_path(path: str | os.PathLike | zipfile.Path) -> AnyPath:
+def _as_path(path: str | os.PathLike[str] | zipfile.Path) -> AnyPath:
     return path if isinstance(path, zipfile.Path) else Path(path)
 
 
-def _read(path: str | os.PathLike | zipfile.Path, kind: Kind) -> pd.DataFrame:
+def _read(path: str | os.PathLike[str] | zipfile.Path, kind: Kind) -> pd.DataFrame:
     path = _as_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
@@ -255,7 +257,7 @@ def _first_problem(boxes: pd.DataFrame, kind: Kind, negative: NDArray[np.bool_])
     return row, list(checks)[int(wrong[:, row].argmax())] if wrong.any() else ""
 
 
-def _count_from_zero(ids: NDArray) -> bool:
+def _count_from_zero(ids: NDArray[Any]) -> bool:
     """Whether ids are 0, 1, ... without a gap: then 0 is one of them, else it stands for none."""
     present = np.unique(ids)
     return len(present) > 1 and np.array_equal(present, np.arange(len(present)))
@@ -265,7 +267,7 @@ def _count_from_zero(ids: NDArray) -> bool:
 
 
 def _write(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     boxes: pd.DataFrame,
     kind: Kind,
     defaults: dict[str, float],

@@ -24,7 +24,7 @@ DATASETS = ("MOT15", "MOT16", "MOT17")  # about 1.3, 2 and 5.5 GB
 _CHUNK = 1 << 20
 
 
-def fetch(dataset: str, out: str | os.PathLike, site: str = SITE) -> Path:
+def fetch(dataset: str, out: str | os.PathLike[str], site: str = SITE) -> Path:
     """Makes ``out/DATASET`` hold the sequences of MOT15, MOT16 or MOT17, and returns it; what is there stays.
 
     The archive grows as ``out/DATASET.zip.part``, from which another run goes on after an interruption. The

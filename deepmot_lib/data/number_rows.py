@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -38,11 +38,11 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplement
 class MotFormatError(ValueError):
     """A file or folder that is not what MOTChallenge prescribes: names the path and the line, if any."""
 
-    def __init__(self, path: str | os.PathLike | zipfile.Path, line: int | None, message: str):
+    def __init__(self, path: str | os.PathLike[str] | zipfile.Path, line: int | None, message: str):
         self.path, self.line, self.message = Path(str(path)), line, message
         super().__init__(f"{path}:{line}: {message}" if line else f"{path}: {message}")
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path, self.line, self.message)
 
 

@@ -68,8 +68,8 @@ class Paired:
 
 
 def pair(
-    gt_root: str | os.PathLike,
-    results_dirs: Mapping[str, str | os.PathLike],
+    gt_root: str | os.PathLike[str],
+    results_dirs: Mapping[str, str | os.PathLike[str]],
     sequences: Iterable[str] | None = None,
     part: str | None = None,
     classes: Iterable[int] = (),

@@ -41,7 +41,7 @@ class Found(NamedTuple):
         return "; ".join(reason for _, reason in self.skipped)
 
 
-def find_sequences(root: str | os.PathLike, names: Iterable[str] | None = None) -> list[Sequence]:
+def find_sequences(root: str | os.PathLike[str], names: Iterable[str] | None = None) -> list[Sequence]:
     """Find and open the sequences under a folder.
 
     They may be the folder itself, or lie in it, in ``root/train``, in ``root/MOT17/train``, ... Hidden
@@ -73,7 +73,7 @@ def find_sequences(root: str | os.PathLike, names: Iterable[str] | None = None) 
     return found.sequences
 
 
-def scan(root: str | os.PathLike, names: Iterable[str] | None = None) -> Found:
+def scan(root: str | os.PathLike[str], names: Iterable[str] | None = None) -> Found:
     """Find sequences as ``find_sequences``, but return what was skipped, be it everything.
 
     Args:
@@ -98,7 +98,7 @@ def scan(root: str | os.PathLike, names: Iterable[str] | None = None) -> Found:
     return found
 
 
-def sequence_folders(root: str | os.PathLike, names: Iterable[str] | None = None) -> list[Path]:
+def sequence_folders(root: str | os.PathLike[str], names: Iterable[str] | None = None) -> list[Path]:
     """List the folders that ``find_sequences`` opens.
 
     Args:

@@ -34,7 +34,7 @@ class Sequence:
     path: Path
 
     @classmethod
-    def open(cls, path: str | os.PathLike) -> Sequence:
+    def open(cls, path: str | os.PathLike[str]) -> Sequence:
         """Open a sequence whose frames, pictures and size can be told.
 
         The pictures tell the frames, else ``seqinfo.ini`` and the boxes do. ``seqinfo.ini`` tells the size,

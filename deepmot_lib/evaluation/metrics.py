@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import motmetrics
 import numpy as np
@@ -50,14 +51,14 @@ class Counts:
     """What was counted in one sequence, under TrackEval's names: all that ``summarize`` needs to pool."""
 
     protocol: str
-    clear: dict
-    identity: dict
-    hota: dict
+    clear: dict[str, Any]
+    identity: dict[str, Any]
+    hota: dict[str, Any]
 
 
 def evaluate(
-    gt_root: str | os.PathLike,
-    results_dir: str | os.PathLike,
+    gt_root: str | os.PathLike[str],
+    results_dir: str | os.PathLike[str],
     protocol: str = "motchallenge",
     sequences: Iterable[str] | None = None,
     part: str | None = None,
@@ -99,8 +100,8 @@ def evaluate(
 
 
 def compare(
-    gt_root: str | os.PathLike,
-    results_dirs: Mapping[str, str | os.PathLike],
+    gt_root: str | os.PathLike[str],
+    results_dirs: Mapping[str, str | os.PathLike[str]],
     protocol: str = "motchallenge",
     sequences: Iterable[str] | None = None,
     part: str | None = None,
@@ -207,7 +208,7 @@ def summarize(counts: Mapping[str, Counts]) -> pd.DataFrame:
     return table
 
 
-def write_csv(path: str | os.PathLike, table: pd.DataFrame) -> None:
+def write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
     """Write a table of ``evaluate`` or ``compare`` as CSV: no number goes without its protocol.
 
     Args:
@@ -243,7 +244,7 @@ def _count(gt: pd.DataFrame, results: pd.DataFrame, rules: Rules) -> Counts:
     return Counts(rules.protocol, _CLEAR.eval_sequence(data), _IDENTITY.eval_sequence(data), hota)
 
 
-def _trackeval_data(gt: pd.DataFrame, results: pd.DataFrame) -> dict:
+def _trackeval_data(gt: pd.DataFrame, results: pd.DataFrame) -> dict[str, Any]:
     """What TrackEval's measures read: a list entry a frame, ids counted from 0. Frames without any box change
     no measure and are left out."""
     gt_names, gt_ids = np.unique(gt["id"].to_numpy(), return_inverse=True)
@@ -275,7 +276,7 @@ _CLEAR_NAMES = {
 _IDENTITY_NAMES = {"idtp": "IDTP", "idfn": "IDFN", "idfp": "IDFP"}
 
 
-def _motmetrics_counts(data: dict) -> tuple[dict, dict]:
+def _motmetrics_counts(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """CLEAR and identity counts by py-motmetrics, under TrackEval's names."""
     accumulator = motmetrics.MOTAccumulator()
     measures = [*_CLEAR_NAMES, *_IDENTITY_NAMES, "motp"]

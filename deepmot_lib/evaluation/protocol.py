@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -174,7 +175,7 @@ def frames(gt: pd.DataFrame, results: pd.DataFrame) -> Iterator[tuple[slice, sli
         yield slice(a, b), slice(c, d), overlap
 
 
-def _column(gt: pd.DataFrame, name: str, default: float) -> NDArray:
+def _column(gt: pd.DataFrame, name: str, default: float) -> NDArray[Any]:
     return gt[name].to_numpy() if name in gt else np.full(len(gt), default)
 
 

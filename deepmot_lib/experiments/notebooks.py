@@ -13,6 +13,7 @@ import ast
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import papermill
@@ -24,7 +25,7 @@ from .engine import ENGINE, end_with
 from .kernels import NAME, EnvironmentKernel
 
 
-def run(notebook: str | Path, output: str | Path, parameters: dict) -> None:
+def run(notebook: str | Path, output: str | Path, parameters: dict[str, Any]) -> None:
     """Executes a notebook in its own folder with ``parameters``; ``output`` appears only when it ran through.
 
     Raises ValueError for a parameter that the notebook does not have: papermill itself only warns, and the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -54,7 +55,7 @@ TABLES: dict[int, dict[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
-def read(folder: Path) -> tuple[pd.DataFrame, list[dict]]:
+def read(folder: Path) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """All ``tracker_*.csv`` in ``folder``, a row a run and sequence, and their provenances.
 
     Columns: ``KEYS``, seed, sequence, ``MEASURES``. FileNotFoundError where there are none.

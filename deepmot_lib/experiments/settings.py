@@ -8,7 +8,7 @@ A).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..training.schedules import (
     DetectorSchedule,
@@ -95,7 +95,7 @@ class TrackerSettings:
     ``keep_features`` keeps what the frozen backbone has seen on disk, some megabytes a frame.
     """
 
-    options: dict[str, dict]
+    options: dict[str, dict[str, Any]]
     detector: DetectorSchedule
     pairs: PairSchedule
     reid: ReIDSchedule

@@ -1,40 +1,58 @@
-"""What a matcher costs and how it holds up as matrices grow (Fig. 8): uniform matrices, nothing gated."""
+"""Accuracy and time of matchers as matrices grow (Fig. 8), on uniform matrices without gated entries."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from torch import Tensor
 from tqdm import tqdm
 
 from ..assignment import discretize, optimal_assignment, weighted_accuracy
 from ..data.pairs import Pairs
-from ..evaluation.matching import pool, score
+from ..evaluation.matching import AXES, pool, score
 from ..matchers.network import Matcher
 
 #: Entries in one batch of Fig. 8's matrices.
 _MAX_ENTRIES = 90_000
-_SLOW_S = 2.0  # what takes longer is timed once
+_SLOW_S = 2.0  # a slower job is timed once
 
 _CPU = torch.device("cpu")
 
 
-def uniform(count: int, size: int, seed: int = 0) -> torch.Tensor:
-    """``count`` square matrices of that size, uniform in [0, 1), float32; the same for every matcher."""
+def uniform(count: int, size: int, seed: int = 0) -> Float[Tensor, "{count} {size} {size}"]:
+    """Sample square matrices with entries uniform in [0, 1), the same for every matcher.
+
+    Args:
+        count: Number of matrices.
+        size: Their size.
+        seed: Seed of the random numbers.
+
+    Returns:
+        ``(count, size, size)``.
+    """
     generator = torch.Generator().manual_seed(1000 * seed + size)
     return torch.rand(count, size, size, generator=generator)
 
 
 @torch.no_grad()
-def accuracy_by_size(matchers: dict[str, Matcher], sizes: Iterable[int], count: int = 10) -> pd.DataFrame:
-    """WA in percent on ``count`` uniform matrices of each size (Fig. 8), a row a matrix and discretisation.
+def accuracy_by_size(matchers: Mapping[str, Matcher], sizes: Iterable[int], count: int = 10) -> pd.DataFrame:
+    """Measure the accuracy of matchers on uniform matrices of several sizes (Fig. 8).
 
-    Columns: network, size, matrix, discretization, WA.
+    Args:
+        matchers: Matchers by name.
+        sizes: Sizes of the matrices.
+        count: Number of matrices of each size.
+
+    Returns:
+        One row per matcher, matrix and discretization: network, size, matrix, discretization, WA [%].
     """
     parts = []
     for size in tqdm(list(sizes), desc="Fig. 8", unit="size"):
@@ -43,18 +61,23 @@ def accuracy_by_size(matchers: dict[str, Matcher], sizes: Iterable[int], count: 
         for name, matcher in matchers.items():
             batches = distance.split(max(1, _MAX_ENTRIES // size**2))
             soft = torch.cat([matcher(batch.to(matcher.device)).cpu() for batch in batches])
-            for axis in ("row", "column"):
+            for axis in AXES:
                 accuracy = 100 * weighted_accuracy(discretize(soft, axis=axis), target)
                 columns = {"network": name, "size": size, "matrix": range(count), "discretization": axis}
                 parts.append(pd.DataFrame(columns | {"WA": accuracy.numpy()}))
     return pd.concat(parts, ignore_index=True)
 
 
-def costs(matchers: dict[str, Matcher], sizes: Iterable[int]) -> pd.DataFrame:
-    """Milliseconds of one forward and backward pass on one matrix, beside scipy's Hungarian algorithm.
+def costs(matchers: Mapping[str, Matcher], sizes: Iterable[int]) -> pd.DataFrame:
+    """Time one forward and backward pass over one matrix, and SciPy's Hungarian algorithm.
 
-    A row a matcher and size; columns: network, size, ms, ``times scipy`` (which has no backward pass). The
-    median of five where that takes less than two seconds each, else of one.
+    Args:
+        matchers: Matchers by name.
+        sizes: Sizes of the matrix.
+
+    Returns:
+        One row per matcher and size: network, size, ms (the median, see :func:`seconds`) and ``times scipy``,
+        which has no backward pass.
     """
     rows = []
     for size in tqdm(list(sizes), desc="timing", unit="size"):
@@ -68,11 +91,17 @@ def costs(matchers: dict[str, Matcher], sizes: Iterable[int]) -> pd.DataFrame:
 
 
 def price_of_accuracy(
-    sweep: dict[str, list[tuple[str, Matcher]]], pairs: Pairs, indices: np.ndarray
+    sweep: Mapping[str, Sequence[tuple[str, Matcher]]], pairs: Pairs, indices: NDArray[np.int64]
 ) -> pd.DataFrame:
-    """WA (row-wise maximum, percent) and milliseconds a matrix (forward) of each method's settings.
+    """Measure accuracy and time of several settings of each method.
 
-    ``sweep``: method -> its settings, each a label and a matcher. Columns: method, setting, WA, ms.
+    Args:
+        sweep: By method, its settings: a label and a matcher each.
+        pairs: Pairs to score them on.
+        indices: Indices of the pairs to use.
+
+    Returns:
+        One row per setting: method, setting, WA (row-wise maximum, percent), ms (per matrix, forward pass).
     """
     rows = []
     for method, settings in sweep.items():
@@ -84,8 +113,16 @@ def price_of_accuracy(
     return pd.DataFrame(rows)
 
 
-def pass_over(matcher: Matcher, distance: torch.Tensor) -> Callable[[], None]:
-    """One forward and backward pass of (B, N, M) distances, to be timed; the gradient goes to them."""
+def pass_over(matcher: Matcher, distance: Float[Tensor, "B N M"]) -> Callable[[], None]:
+    """Return a function that runs one forward and backward pass, for :func:`seconds`.
+
+    Args:
+        matcher: The matcher.
+        distance: ``(B, N, M)``, to which the gradient is computed.
+
+    Returns:
+        The function.
+    """
     distance = distance.clone().requires_grad_()
 
     def run() -> None:
@@ -96,7 +133,16 @@ def pass_over(matcher: Matcher, distance: torch.Tensor) -> Callable[[], None]:
 
 
 def seconds(job: Callable[[], object], device: torch.device = _CPU, repeats: int = 5) -> float:
-    """Median time of a job after one that warms up; a slow one is run once and no more."""
+    """Time a job.
+
+    Args:
+        job: The function to time.
+        device: The device that it computes on.
+        repeats: Number of timed calls, after one that is not counted.
+
+    Returns:
+        The median [s]; of a job that takes more than two seconds, the first time.
+    """
     times = []
     for _ in range(repeats + 1):
         start = time.perf_counter()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -104,7 +105,7 @@ _BEYOND = (
 _MOST_LISTED = 8  # hashes in a provenance
 
 
-def pool_networks(folder: Path, pairs: str) -> tuple[pd.DataFrame, dict] | None:
+def pool_networks(folder: Path, pairs: str) -> tuple[pd.DataFrame, dict[str, Any]] | None:
     """Table 5's rows of ours on a kind of pairs, from all ``dhn_*_<pairs>_seed*.csv`` in ``folder``, pooled
     over seeds, with their provenance.
 
@@ -127,7 +128,7 @@ def pool_networks(folder: Path, pairs: str) -> tuple[pd.DataFrame, dict] | None:
     return ours.reset_index(), join_provenance([made_from for _, made_from in parts])
 
 
-def join_provenance(parts: list[dict]) -> dict:
+def join_provenance(parts: list[dict[str, Any]]) -> dict[str, Any]:
     """One provenance for numbers from several: what differs is listed, unless it were a page of hashes."""
     joined = {}
     for key in PROVENANCE:

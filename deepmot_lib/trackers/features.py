@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class FeatureStore:
         files = self.folder.glob("*.pt") if self.folder.is_dir() else ()
         self.bytes = sum(file.stat().st_size for file in files)
 
-    def get(self, image: Tensor, compute: Callable[[Tensor], tuple]) -> tuple:
+    def get(self, image: Tensor, compute: Callable[[Tensor], tuple[Any, ...]]) -> tuple[Any, ...]:
         """Return what ``compute`` makes of an image, from the folder where it is there.
 
         Args:

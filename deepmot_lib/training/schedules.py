@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class DHNSchedule:
     test_pairs: int | None = None
     hidden_size: int = 256
 
-    def options(self, variant: str) -> dict:
+    def options(self, variant: str) -> dict[str, Any]:
         """Return what ``matchers.create`` takes for that network: the recurrent ones have a hidden size."""
         return {"hidden_size": self.hidden_size} if variant.endswith(("gru", "lstm")) else {}
 

@@ -33,7 +33,7 @@ _MANIFEST = "embedded.json"
 
 
 def write_sequences(
-    root: str | os.PathLike, sequences: int, frames: int, image_size: tuple[int, int], seed: int = 0
+    root: str | os.PathLike[str], sequences: int, frames: int, image_size: tuple[int, int], seed: int = 0
 ) -> list[mot.Sequence]:
     """Render sequences to ``<root>/train/EMB-01-DPM``, ``-FRCNN``, ``-SDP``, ``EMB-02-...``.
 
