@@ -1,4 +1,4 @@
-"""The structure of the package: imports run one way, files hold one idea, and the folders are those of README."""
+"""The structure of the package: imports run one way, files hold one idea, folders are those of the README."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,17 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "deepmot_lib"
 #: The path of data; a module imports from its own folder and from those before it.
-LEVELS = ("core", "data", "matchers", "trackers", "training", "evaluation", "experiments", "report", "command")
+LEVELS = (
+    "core",
+    "data",
+    "matchers",
+    "trackers",
+    "training",
+    "evaluation",
+    "experiments",
+    "report",
+    "command",
+)
 #: Two that stand side by side, and what the command may import.
 _APART = {("evaluation", "training"), ("evaluation", "trackers")}
 FILES = sorted(PACKAGE.rglob("*.py"))

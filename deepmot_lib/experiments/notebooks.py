@@ -48,7 +48,7 @@ def run(notebook: str | Path, output: str | Path, parameters: dict[str, Any]) ->
             raise
 
 
-def _execute(notebook: Path, output: Path, parameters: dict) -> None:
+def _execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
     """Execute a notebook in its own folder, by a kernel of this environment."""
     folders.resolve()
     try:
