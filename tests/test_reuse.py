@@ -194,6 +194,34 @@ def test_a_table_written_by_hand_is_made_anew(copy):
     assert table.read_text() == before
 
 
+def test_a_table_that_the_workflow_has_removed_is_remade_from_kept_tracks(copy, monkeypatch):
+    # Snakemake removes the outputs of a job before it starts: tables and notebooks, no weights.
+    one = real(copy / "out", copy / "data")
+    kept = {run: study.table_file(one, run).read_text() for run in (VANILLA, SMOOTH, SIAMESE)}
+    for run in kept:
+        study.table_file(one, run).unlink()
+    monkeypatch.setattr("deepmot_lib.training.trainer.train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("deepmot_lib.trackers.tracking.track", lambda *_: pytest.fail("tracked again"))
+    study.complete(one, list(kept))
+    assert {run: study.table_file(one, run).read_text() for run in kept} == kept
+
+
+def test_a_schedule_changed_in_the_middle_of_a_training_starts_it_anew(tmp_path, capsys, monkeypatch):
+    one = experiment(tmp_path)
+    original = study.weight_files.write
+    monkeypatch.setattr(
+        study.weight_files, "write", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    with pytest.raises(KeyboardInterrupt):  # trained and checkpointed, weights not yet written
+        study.train(one, VANILLA)
+    monkeypatch.setattr(study.weight_files, "write", original)
+    assert list(tmp_path.rglob("*checkpoint*")), "it was killed in the middle"
+    trackers = dataclasses.replace(small().trackers, detector=DetectorSchedule(steps=1, learning_rate=0.02))
+    study.train(dataclasses.replace(one, settings=dataclasses.replace(small(), trackers=trackers)), VANILLA)
+    assert (study.folder(one, VANILLA) / "weights.safetensors").is_file()
+    assert "0.02" in "".join(capsys.readouterr())
+
+
 def test_equal_weights_give_equal_digits(copy):
     one = real(copy / "out", copy / "data")
     table = matcher_runs.table_file(one, MATCHER)

@@ -14,36 +14,27 @@ from deepmot_lib.experiments import tables
 REPO = Path(__file__).parents[1]
 
 
-def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess:
-    """Runs the workflow below ``folder`` without network access to any data."""
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(REPO / "Snakefile"),
-        "--directory",
-        str(folder),
-    ]
-    environment = {key: value for key, value in os.environ.items() if key != "DEEPMOT_OUT"}
-    return subprocess.run(
-        [*command, "--cores", "2", *options], capture_output=True, text=True, env=environment, timeout=1500
-    )
+def reproduce(folder: Path, profile: str = "smoke") -> subprocess.CompletedProcess:
+    """What `make reproduce` runs, with its files below ``folder``."""
+    command = [sys.executable, "-m", "deepmot_lib.experiments.workflow", profile, "--cores", "2"]
+    environment = {**os.environ, "DEEPMOT_OUT": str(folder)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=REPO, timeout=1500)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
-    """A folder in which the smoke workflow has run, without touching the reports of the checkout."""
+    """A folder in which the smoke workflow has run, without touching anything that git keeps."""
     folder = tmp_path_factory.mktemp("workflow")
-    before = reports_of_the_checkout()
-    done = snakemake(folder, "--config", "profile=smoke")
+    before = git_status()
+    done = reproduce(folder)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert reports_of_the_checkout() == before
+    assert git_status() == before
     return folder
 
 
-def reports_of_the_checkout() -> dict[Path, int]:
-    return {file: file.stat().st_mtime_ns for file in (REPO / "reports").rglob("*") if file.is_file()}
+def git_status() -> str:
+    command = ["git", "--no-optional-locks", "status", "--short"]
+    return subprocess.run(command, cwd=REPO, capture_output=True, text=True).stdout
 
 
 def test_the_report_is_there_and_says_what_it_is(finished):
@@ -93,12 +84,12 @@ def test_every_notebook_ran_with_the_profile(finished):
 
 
 def test_a_second_run_does_nothing(finished):
-    again = snakemake(finished, "--config", "profile=smoke")
+    again = reproduce(finished)
     assert again.returncode == 0
     assert "Nothing to be done" in again.stderr + again.stdout
 
 
 def test_an_unknown_profile_is_named(tmp_path):
-    refused = snakemake(tmp_path, "--dry-run", "--config", "profile=quick")
+    refused = reproduce(tmp_path, "quick")
     assert refused.returncode != 0
     assert "unknown profile 'quick': choose one of smoke, standard, paper" in refused.stderr + refused.stdout
