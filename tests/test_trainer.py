@@ -65,7 +65,7 @@ class Poisoned(Line):
 
     def loss(self, step):
         terms = super().loss(step)
-        return terms | {"poison": self.term()} if step == self.poison else terms
+        return {"poison": self.term(), **terms} if step == self.poison else terms
 
 
 class NotANumber(Poisoned):
@@ -145,7 +145,7 @@ def test_what_a_step_draws_follows_from_seed_and_step_alone(tmp_path):
     [
         (
             NotANumber,
-            "line, step 21 of 200: the loss is not finite: {'fit': .*, 'poison': nan}.*smaller lear",
+            "line, step 21 of 200: the loss is not finite: {'poison': nan, 'fit': .*}.*smaller lear",
         ),
         (InfiniteGradient, "line, step 21 of 200: the gradient is not finite: 'poison' by 1.weight.*smaller"),
         (OverflowingNorm, "line, step 21 of 200: the gradient is not finite: its norm overflows"),
