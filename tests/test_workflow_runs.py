@@ -12,10 +12,11 @@ import pytest
 from deepmot_lib.experiments import workflow
 from deepmot_lib.experiments.workflow import WorkflowError, only_run
 from tests.test_notebook_runs import until
-from tests.test_notebooks import printed, write
+from tests.test_notebooks import listing, printed, write
 
 ROOT = Path(__file__).parents[1]
 ODD = """it's a "café" {x}: 1 {profile}"""
+PYTHON = Path(".venv") / Path(sys.executable).relative_to(sys.prefix)
 TARGET = "runs/smoke/notebooks/05_deepmot_loss.ipynb"
 
 HOLD = """
@@ -34,7 +35,9 @@ def checkout(folder: Path, *cells: str) -> Path:
     skipped = shutil.ignore_patterns("__pycache__", "weights", ".ipynb_checkpoints")
     for name in ("deepmot_lib", "notebooks"):
         shutil.copytree(ROOT / name, folder / name, ignore=skipped)
-    shutil.copy(ROOT / "Snakefile", folder)
+    for name in ("Snakefile", "Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    (folder / ".venv").symlink_to(sys.prefix)
     write(folder / "notebooks" / "05_deepmot_loss.ipynb", "profile = 'smoke'", *cells)
     return folder
 
@@ -43,7 +46,7 @@ def start(folder: Path, *options: str, **variables: str) -> subprocess.Popen:
     # The checkout's own package is imported, from the working directory: PYTHONPATH has no colons in a path.
     clean = {key: value for key, value in os.environ.items() if key not in ("DEEPMOT_OUT", "DEEPMOT_DATA")}
     return subprocess.Popen(
-        [sys.executable, "-m", "deepmot_lib.experiments.workflow", "smoke", "--cores", "1", *options],
+        [str(folder / PYTHON), "-m", "deepmot_lib.experiments.workflow", "smoke", "--cores", "1", *options],
         cwd=folder,
         env={**clean, **variables},
         stdout=subprocess.PIPE,
@@ -91,20 +94,30 @@ def test_what_is_wrong_is_said_before_anything_is_written(tmp_path, monkeypatch,
 
 @pytest.mark.slow
 def test_a_checkout_of_any_name(tmp_path):
-    folder = checkout(tmp_path / ODD, "import os\nprint(os.getcwd(), os.environ['DEEPMOT_OUT'])")
+    folder = checkout(
+        tmp_path / ODD, "import os, sys\nprint(os.getcwd(), os.environ['DEEPMOT_OUT'], sys.executable)"
+    )
+    before = listing(folder)
     planned = start(folder, "--dry-run")
     told, _ = planned.communicate(timeout=120)
     assert planned.returncode == 0, told
     done = start(folder, TARGET)
     told, _ = done.communicate(timeout=120)
     assert done.returncode == 0, told
-    assert printed(folder / TARGET) == f"{folder / 'notebooks'} {folder}\n"
-    assert sorted(path.name for path in folder.iterdir()) == sorted(
-        [".snakemake", "Snakefile", "deepmot_lib", "notebooks", "runs"]
-    )
+    assert printed(folder / TARGET) == f"{folder / 'notebooks'} {folder} {folder / PYTHON}\n"
+    assert set(listing(folder)) - set(before) == {".snakemake", "runs"}
     again = start(folder, TARGET)
     told, _ = again.communicate(timeout=120)
     assert again.returncode == 0 and "Nothing to be done" in told
+    # make's own lines: a run of one notebook is not there to be published.
+    made = subprocess.run(
+        ["make", "--old-file", ".venv/.installed", "publish", "PROFILE=smoke"],
+        cwd=folder,
+        env={key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))},
+        capture_output=True,
+        text=True,
+    )
+    assert f"publish: {folder}/runs/smoke is not a finished run" in made.stderr
 
 
 @pytest.mark.slow
