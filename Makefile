@@ -24,6 +24,7 @@ publish: $(READY)
 check: $(READY)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m codespell_lib
 	$(BIN)/python -m mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) -m "not slow" tests
 
@@ -31,6 +32,7 @@ check: $(READY)
 test: $(READY)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m codespell_lib
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest tests
 	$(BIN)/python -m pytest --doctest-modules deepmot_lib

@@ -119,7 +119,7 @@ def test_discretize_sets_each_lines_maximum(soft):
             )
 
 
-# The worked example: A* and a prediction whose rows were maximised; row 2 and row 0 want the same column.
+# The worked example: A* and a prediction whose rows were maximized; row 2 and row 0 want the same column.
 TARGET = torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]])
 PREDICTED = torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0]])
 

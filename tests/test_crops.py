@@ -28,7 +28,7 @@ def ramp(height, width):
 
 
 def test_the_square_is_centred_and_scales_the_longer_side():
-    # Centres (20, 40) and (45, 10); longer sides 40 and 30, doubled.
+    # Centers (20, 40) and (45, 10); longer sides 40 and 30, doubled.
     found = squares(boxes([10, 20, 30, 60], [30, 0, 60, 20]), context=2)
     torch.testing.assert_close(found, boxes([-20, 0, 60, 80], [15, -20, 75, 40]))
 
@@ -71,7 +71,7 @@ def test_a_box_lies_in_the_middle_of_its_own_square(seed, context):
 
 def test_a_crop_at_the_images_own_scale_is_a_slice():
     image = torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(0))
-    # Four bilinear samples a quarter pixel off the middle blur at most towards the neighbours: only a linear
+    # Four bilinear samples a quarter pixel off the middle blur at most towards the neighbors: only a linear
     # picture comes back exactly, any other one blurred with the weights 1/8, 3/4, 1/8 a side.
     linear = crop(ramp(20, 30), torch.tensor([[4.0, 6.0, 12.0, 14.0]]), 8)[0]
     torch.testing.assert_close(linear, ramp(20, 30)[:, 6:14, 4:12])

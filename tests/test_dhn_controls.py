@@ -73,7 +73,7 @@ def test_greedy_takes_the_first_of_equals_and_has_no_gradient():
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 10**6))
 @SETTINGS
 def test_sinkhorn_finds_scipys_optimum_of_well_separated_matrices(n, m, seed):
-    """Planted matches, 0.2 below all others but for what each line adds, which often misleads its neighbours.
+    """Planted matches, 0.2 below all others but for what each line adds, which often misleads its neighbors.
 
     A line without a match adds the most, so that the planted one is the optimum (by its dual).
     """

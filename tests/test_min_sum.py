@@ -140,7 +140,7 @@ def test_the_gradient_through_the_last_rounds_is_that_of_finite_differences():
 @given(st.integers(1, 5), st.integers(1, 5), seeds, st.sampled_from([0.0, 0.4]))
 @settings(max_examples=60, deadline=None)
 def test_price_intervals_are_those_of_the_linear_program(n, m, seed, share):
-    """The dual: minimise the sum of row and column prices that cover every gain; then each column's lowest
+    """The dual: minimize the sum of row and column prices that cover every gain; then each column's lowest
     and highest price among the optima."""
     distance = gated(n, m, seed, share).double()
     gain, open_pairs = gains(distance)

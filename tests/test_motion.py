@@ -9,7 +9,7 @@ from deepmot_lib.trackers.motion import camera_motion, constant_velocity, thumbn
 
 
 def scene(height=240, width=320, seed=0):
-    """Smooth random colours, something to align."""
+    """Smooth random colors, something to align."""
     noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     smooth = cv2.GaussianBlur(noise, (0, 0), 12).astype(float)
     return np.clip((smooth - smooth.mean()) * 12 + 128, 0, 255).astype(np.uint8)
@@ -68,13 +68,13 @@ def test_warped_boxes_keep_their_size_and_their_centres_move():
     _, matrix = moved(scene(), 30, 5, 7)
     warped = warp_boxes(boxes, matrix)
     assert torch.allclose(warped[:, 2:] - warped[:, :2], boxes[:, 2:] - boxes[:, :2], atol=1e-4)
-    centres = np.array([[20.0, 40, 1], [120, 150, 1]]) @ matrix.T
-    assert np.allclose(((warped[:, :2] + warped[:, 2:]) / 2).numpy(), centres, atol=1e-3)
+    centers = np.array([[20.0, 40, 1], [120, 150, 1]]) @ matrix.T
+    assert np.allclose(((warped[:, :2] + warped[:, 2:]) / 2).numpy(), centers, atol=1e-3)
     assert warp_boxes(boxes[:0], matrix).shape == (0, 4)
 
 
 def test_a_box_goes_on_at_its_mean_velocity():
     past = torch.tensor([[0.0, 0, 10, 20], [4, 0, 14, 20], [6, 4, 20, 28]])
-    # Centres (5, 10), (9, 10), (13, 16): (4, 3) a frame; the size is the last one's.
+    # Centers (5, 10), (9, 10), (13, 16): (4, 3) a frame; the size is the last one's.
     assert constant_velocity(past).tolist() == [10, 7, 24, 31]
     assert constant_velocity(past[:1]).tolist() == past[0].tolist()

@@ -23,7 +23,7 @@ addEventListener("load", () => {
   parent.postMessage(JSON.stringify({
     pictures: of("img").map((image) => image.naturalWidth),
     dark: matchMedia("(prefers-color-scheme: dark)").matches,
-    colours: [getComputedStyle(document.body).backgroundColor,
+    colors: [getComputedStyle(document.body).backgroundColor,
       ...["body", ".soft", ".better", ".worse", "a"].map((one) => getComputedStyle(of(one)[0]).color)],
     overhang: document.documentElement.scrollWidth - innerWidth,
     wide: wide.length,
@@ -58,8 +58,8 @@ def browse(file: Path, width: int, dark: bool = False) -> tuple[dict, list[str]]
 def contrast(one: str, other: str) -> float:
     """The ratio of two ``rgb(...)`` colours' luminances as WCAG 2 has it, 1 to 21."""
 
-    def luminance(colour: str) -> float:
-        parts = np.array([int(part) for part in re.findall(r"\d+", colour)[:3]]) / 255
+    def luminance(color: str) -> float:
+        parts = np.array([int(part) for part in re.findall(r"\d+", color)[:3]]) / 255
         linear = np.where(parts <= 0.03928, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
         return float(linear @ [0.2126, 0.7152, 0.0722])
 
@@ -75,8 +75,8 @@ def test_a_browser_shows_all_of_it(standard, tmp_path, width, dark):
     assert len(seen["pictures"]) == len(list((standard / "figures").glob("*.png")))
     assert min(seen["pictures"]) > 100
     assert seen["dark"] is dark
-    background, *inks = seen["colours"]
-    assert all(contrast(background, ink) >= 4.5 for ink in inks), seen["colours"]
+    background, *inks = seen["colors"]
+    assert all(contrast(background, ink) >= 4.5 for ink in inks), seen["colors"]
     assert seen["overhang"] <= 0, "wide tables scroll in their own boxes, the page does not"
     if width == 390:
         assert seen["wide"] >= 5

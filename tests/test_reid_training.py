@@ -88,9 +88,9 @@ def test_training_tells_people_apart(tmp_path):
     (tmp_path / "STREET" / "img1").mkdir(parents=True)
     for frame in range(1, 13):
         picture = rng.integers(90, 110, (48, 128, 3))
-        for number, colour in enumerate(clothes):
+        for number, color in enumerate(clothes):
             x, y = 32 * number + rng.integers(0, 14), rng.integers(0, 10)
-            picture[y : y + 36, x : x + 16] = colour + rng.integers(-40, 40, (36, 16, 3))
+            picture[y : y + 36, x : x + 16] = color + rng.integers(-40, 40, (36, 16, 3))
             rows.append((frame, number + 1, x, y, x + 16, y + 36))
         light = rng.uniform(0.4, 1.0)
         file = tmp_path / "STREET" / "img1" / f"{frame:06d}.png"

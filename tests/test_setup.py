@@ -212,9 +212,10 @@ def test_ci_runs_the_suite():
 
 
 def test_the_commit_hooks_are_the_linters_of_the_lock():
-    remote, local = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
-    assert remote["repo"].endswith("ruff-pre-commit") and remote["rev"] == f"v{pinned()['ruff']}"
-    assert [hook["id"] for hook in remote["hooks"]] == ["ruff-check", "ruff-format"]
+    ruff, codespell, local = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert ruff["repo"].endswith("ruff-pre-commit") and ruff["rev"] == f"v{pinned()['ruff']}"
+    assert [hook["id"] for hook in ruff["hooks"]] == ["ruff-check", "ruff-format"]
+    assert codespell["repo"].endswith("codespell") and codespell["rev"] == f"v{pinned()['codespell']}"
     assert [hook["entry"] for hook in local["hooks"]] == [".venv/bin/mypy"]
 
 

@@ -57,7 +57,7 @@ def test_an_anchor_in_the_middle_has_the_longer_side_of_the_box_before():
 
 def test_offsets_by_hand():
     anchor, box = torch.tensor([[0.0, 0.0, 2.0, 4.0]]), torch.tensor([[1.0, 1.0, 5.0, 3.0]])
-    want = torch.tensor([[1.0, 0.0, 2.0, 0.5]])  # centre (1, 2) to (3, 2); sizes doubled and halved
+    want = torch.tensor([[1.0, 0.0, 2.0, 0.5]])  # center (1, 2) to (3, 2); sizes doubled and halved
     found = encode(box, anchor)
     torch.testing.assert_close(torch.cat([found[:, :2], found[:, 2:].exp()], dim=1), want)
 

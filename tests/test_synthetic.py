@@ -1,4 +1,4 @@
-"""The embedded data: what is drawn is what is labelled, and it is neither trivial nor hopeless to track."""
+"""The embedded data: what is drawn is what is labeled, and it is neither trivial nor hopeless to track."""
 
 import hashlib
 import os
@@ -147,7 +147,7 @@ def test_senseless_sizes_are_refused(tmp_path, arguments):
     assert not (tmp_path / "data").exists()
 
 
-# --- what is drawn is what is labelled ---
+# --- what is drawn is what is labeled ---
 
 
 @pytest.fixture(scope="module")

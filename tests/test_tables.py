@@ -67,8 +67,8 @@ def test_no_table_without_its_whole_provenance(tmp_path):
     partial = {key: value for key, value in NOTES.items() if key not in ("commit", "device")}
     with pytest.raises(ValueError, match=r"wrong here: \['commit', 'device'\]"):
         tables.write(tmp_path / "a.csv", FRAME, partial)
-    with pytest.raises(ValueError, match=r"wrong here: \['colour'\]"):
-        tables.write(tmp_path / "a.csv", FRAME, NOTES | {"colour": "red"})
+    with pytest.raises(ValueError, match=r"wrong here: \['color'\]"):
+        tables.write(tmp_path / "a.csv", FRAME, NOTES | {"color": "red"})
     with pytest.raises(ValueError, match=r"a.json: a table's file ends in .csv"):
         tables.write(tmp_path / "a.json", FRAME, NOTES)
     assert listing(tmp_path) == []

@@ -28,7 +28,7 @@ def table(*rows):
 
 
 def near(picture, color, tolerance=8):
-    """Which pixels (bool) are of a colour."""
+    """Which pixels (bool) are of a color."""
     return (np.abs(picture.astype(int) - np.array(color)) <= tolerance).all(axis=-1)
 
 

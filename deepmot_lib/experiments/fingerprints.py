@@ -1,7 +1,7 @@
-"""Fingerprints: what an artefact was made from, stored with it, so that it is reused only where that holds.
+"""Fingerprints: what an artifact was made from, stored with it, so that it is reused only where that holds.
 
-An artefact (weights, a checkpoint, a table, a result file) depends on settings, data, the artefacts upstream
-of it, and code. All four stand in its ``Fingerprint``; where one differs, the artefact is made anew::
+An artifact (weights, a checkpoint, a table, a result file) depends on settings, data, the artifacts upstream
+of it, and code. All four stand in its ``Fingerprint``; where one differs, the artifact is made anew::
 
     wanted = Fingerprint(
         settings=schedule,  # a dataclass, or what JSON can hold
@@ -47,12 +47,12 @@ _SHOWN_CHARACTERS = 40
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What an artefact depends on.
+    """What an artifact depends on.
 
     Attributes:
         settings: Numbers, strings, lists and dicts, as ``plain`` makes them of whatever is given.
         data: The digest of each file or data set that is read, by name.
-        upstream: The digest of each artefact that it builds on, by name.
+        upstream: The digest of each artifact that it builds on, by name.
         code: The digest of each module, as ``source.code`` returns them.
     """
 
@@ -119,13 +119,13 @@ class Fingerprint:
 
 
 def fresh(stored: str | None, wanted: Fingerprint, what: str) -> bool:
-    """Decide whether an artefact can be reused, and print one line about why if it cannot.
+    """Decide whether an artifact can be reused, and print one line about why if it cannot.
 
     Args:
-        stored: The fingerprint stored with the artefact, as JSON; None where there is no artefact, which
+        stored: The fingerprint stored with the artifact, as JSON; None where there is no artifact, which
             prints nothing.
-        wanted: The fingerprint that the artefact would get now.
-        what: The artefact in words, such as ``matcher seq_gru seed 0``.
+        wanted: The fingerprint that the artifact would get now.
+        what: The artifact in words, such as ``matcher seq_gru seed 0``.
 
     Returns:
         True if nothing changed.

@@ -214,7 +214,7 @@ def ship(experiment: Experiment, run: MatcherRun, target: Path = matchers.WEIGHT
         "options": about["options"],
         "pairs": run.pairs,
         "data": scored["data"],
-        "licence": "CC BY-NC-SA 3.0 (see LICENSE.md): trained on data derived from MOTChallenge",
+        "license": "CC BY-NC-SA 3.0 (see LICENSE.md): trained on data derived from MOTChallenge",
         "schedule": f"profile {origin['profile']}: {origin['schedule']}",
         "seed": run.seed,
         "commit": origin["commit"],

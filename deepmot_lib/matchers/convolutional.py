@@ -16,7 +16,7 @@ class ConvolutionalDHN(nn.Module):
     upsampling x 2 and the concatenation of the encoder's output at that length; a last convolution.
 
     Chosen here, as the paper does not print them: the last convolution is [24, 1, 1]; leaky ReLUs (slope
-    0.2) follow all others; halving takes the larger of two neighbours, and an odd last one as it is;
+    0.2) follow all others; halving takes the larger of two neighbors, and an odd last one as it is;
     upsampling interpolates linearly to the length of the encoder's output, so that any length >= 1 will do.
     """
 

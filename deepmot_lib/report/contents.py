@@ -50,7 +50,7 @@ _FIGURES = {
     "05_saturation": "What the scale of the softmax costs",
     "06_gradients": "Fig. 9: negative gradients of the terms of the loss",
     "06_gradients_min_sum": "The same with the matcher min_sum and scale 10",
-    "08_table1": "Table 1: who recognises people",
+    "08_table1": "Table 1: who recognizes people",
     "08_table2": "Table 2: which term of the loss",
     "08_table3": "Table 3: three trackers",
     "08_strip": "The same frames: ground truth, Vanilla, Smooth L1, DeepMOT; a red ring marks a switch",
