@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,9 +11,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient.exceptions import DeadKernelError
 
-from deepmot_lib.experiments import folders, notebooks
+from deepmot_lib.experiments import folders, kernels, notebooks
 from deepmot_lib.experiments.engine import ENGINE, process_name
 from tests.test_notebooks import printed, write
 
@@ -115,9 +115,13 @@ def test_nbval_takes_this_environments_kernel_and_the_callers_folders(foreign, t
 
 
 @pytest.mark.slow
-def test_a_kernel_that_died_is_named(tmp_path):
+@pytest.mark.parametrize("when", ["at its start", "in a cell"])
+def test_a_kernel_that_died_is_named(tmp_path, monkeypatch, when):
     source = write(tmp_path / "a.ipynb", "import os", "os._exit(3)")
-    with pytest.raises(DeadKernelError, match=rf"a.ipynb: .*died .{sys.executable} -m ipykernel_launcher"):
+    if when == "at its start":
+        monkeypatch.setattr(kernels, "get_kernel_dict", lambda: {"argv": ["false"], "language": "python"})
+    named = re.escape(f"(kernel: {sys.executable} -m ipykernel_launcher)")
+    with pytest.raises(RuntimeError, match=f"a.ipynb: Kernel died.*{named}"):
         notebooks.run(source, tmp_path / "out.ipynb", {})
 
 

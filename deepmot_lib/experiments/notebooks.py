@@ -17,7 +17,6 @@ from typing import Any
 
 import nbformat
 import papermill
-from nbclient.exceptions import DeadKernelError
 
 from ..data.files import atomic
 from . import folders
@@ -61,8 +60,8 @@ def _execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
             kernel_manager_class=EnvironmentKernel,
             log_output=False,
         )
-    except DeadKernelError as error:
-        raise DeadKernelError(f"{notebook.name}: the kernel died ({NAME})") from error
+    except RuntimeError as error:  # the kernel died, or did not start
+        raise RuntimeError(f"{notebook.name}: {error} (kernel: {NAME})") from error
 
 
 def _literal(path: Path) -> str:
