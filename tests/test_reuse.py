@@ -260,7 +260,7 @@ EDITS = {
     ),
     "plot": ("report/plots.py", '"""', '"""More: '),
     "clip": ("training/deepmot.py", "max_gradient_norm = 10.0", "max_gradient_norm = 9.0"),
-    "evaluation": ("evaluation/metrics.py", "MIN_OVERLAP = 0.5", "MIN_OVERLAP = 0.4"),
+    "evaluation": ("evaluation/protocol.py", "MIN_OVERLAP = 0.5", "MIN_OVERLAP = 0.4"),
 }
 #: Which weights an edit makes anew.
 ANEW = {
