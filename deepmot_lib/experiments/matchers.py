@@ -90,7 +90,7 @@ def train(experiment: Experiment, run: MatcherRun) -> TrainedMatcher:
     matcher = _create(experiment, run.variant)
     if run.variant in matchers.CONTROLS:
         return TrainedMatcher(matchers.freeze(matcher))
-    schedule = _schedule(experiment, run.variant)
+    schedule = experiment.settings.schedule(run.variant)
     kind = PriceTraining if isinstance(schedule, PriceSchedule) else MatcherTraining
     data = experiment.pairs(run.pairs)
     wanted = Fingerprint(
@@ -230,10 +230,6 @@ def ship(experiment: Experiment, run: MatcherRun, target: Path = matchers.WEIGHT
 
 def _create(experiment: Experiment, variant: str) -> Matcher:
     return matchers.create(variant, **experiment.settings.dhn.options(variant)).to(experiment.device)
-
-
-def _schedule(experiment: Experiment, variant: str) -> DHNSchedule | PriceSchedule:
-    return experiment.settings.prices if variant == "min_sum" else experiment.settings.dhn
 
 
 def _of_training(schedule: DHNSchedule | PriceSchedule) -> dict[str, Any]:

@@ -1,0 +1,70 @@
+"""A finished run becomes evidence only where one clean commit made all of it."""
+
+import pandas as pd
+import pytest
+
+from deepmot_lib.experiments import tables
+from deepmot_lib.report import publish
+
+HERE = "0123456789"
+
+
+@pytest.fixture
+def run(smoke, monkeypatch):
+    """A finished run of a clean checkout."""
+    monkeypatch.setattr(publish, "commit", lambda: HERE)
+    for name in ("figures", "html"):
+        (smoke.paths.root / name).mkdir(parents=True)
+        (smoke.paths.root / name / "a.txt").write_text(name)
+    for name in ("REPORT.md", "index.html"):
+        (smoke.paths.root / name).write_text(name)
+    write(smoke, "a")
+    return smoke
+
+
+def write(experiment, name, commit=HERE, trained=HERE):
+    made_from = tables.provenance(profile="smoke") | {"commit": commit, "trained": f"at {trained} on a CPU"}
+    tables.write(experiment.paths.tables / f"{name}.csv", pd.DataFrame({"x": [1]}), made_from)
+
+
+def test_a_finished_run_is_copied_whole_and_replaces_the_one_before(run, tmp_path):
+    reports = tmp_path / "reports"
+    (reports / "smoke").mkdir(parents=True)
+    (reports / "smoke" / "old.csv").write_text("old")
+    (run.paths.root / "trackers").mkdir()
+    folder = publish.publish(run, reports)
+    found = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+    expected = {"REPORT.md", "index.html", "figures/a.txt", "html/a.txt", "tables/a.csv", "tables/a.json"}
+    assert folder == reports / "smoke" and found == expected
+    assert [path.name for path in reports.iterdir()] == ["smoke"], "nothing is left beside it"
+    assert tables.read(folder / "tables" / "a.csv")[1]["commit"] == HERE
+
+
+@pytest.mark.parametrize("state", [HERE + "+", "unknown"])
+def test_a_dirty_checkout_is_refused(run, tmp_path, monkeypatch, state):
+    monkeypatch.setattr(publish, "commit", lambda: state)
+    with pytest.raises(publish.PublishError, match="commit all changes"):
+        publish.publish(run, tmp_path / "reports")
+    assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize(
+    "commits", [{"commit": "9876543210"}, {"trained": "9876543210"}, {"commit": HERE + "+"}]
+)
+def test_tables_of_another_commit_are_refused(run, tmp_path, commits):
+    write(run, "b", **commits)
+    with pytest.raises(publish.PublishError, match=next(iter(commits.values())).replace("+", r"\+")):
+        publish.publish(run, tmp_path / "reports")
+
+
+def test_pooled_tables_name_all_their_commits(run):
+    write(run, "pooled", commit=f"{HERE}; 9876543210")
+    assert publish.commits(run.paths.tables) == {HERE, "9876543210"}
+
+
+def test_an_unfinished_run_is_refused(run, tmp_path, capsys):
+    (run.paths.root / "index.html").unlink()
+    with pytest.raises(publish.PublishError, match=r"it has no index\.html"):
+        publish.publish(run, tmp_path / "reports")
+    assert publish.main(["quick"]) == 1
+    assert "unknown profile 'quick'" in capsys.readouterr().err
