@@ -27,13 +27,13 @@ def ramp(height, width):
     return torch.stack([x, y])
 
 
-def test_the_square_is_centred_and_scales_the_longer_side():
+def test_the_square_is_centered_and_scales_the_longer_side():
     # Centers (20, 40) and (45, 10); longer sides 40 and 30, doubled.
     found = squares(boxes([10, 20, 30, 60], [30, 0, 60, 20]), context=2)
     torch.testing.assert_close(found, boxes([-20, 0, 60, 80], [15, -20, 75, 40]))
 
 
-def test_the_rectangle_is_centred_and_scales_both_sides():
+def test_the_rectangle_is_centered_and_scales_both_sides():
     found = rectangles(boxes([10, 20, 30, 60], [5, 6, 5, 6]), context=2)
     torch.testing.assert_close(found, boxes([0, 0, 40, 80], [4, 5, 6, 7]))
 

@@ -219,7 +219,7 @@ def test_an_unknown_cell_lists_the_choices(name):
         type(small(name).core)("rnn")
 
 
-def test_the_convolution_sees_its_neighbours_only():
+def test_the_convolution_sees_its_neighbors_only():
     """What Appendix B explains its accuracy with: its receptive field is a part of the sequence."""
     distance = torch.rand(1, 20, 20, requires_grad=True)
     small("1d_conv")(distance)[0, 10, 10].backward()

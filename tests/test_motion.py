@@ -63,7 +63,7 @@ def test_a_small_picture_is_not_enlarged():
     assert thumbnail(scene(480, 640)).shape == (180, 240)
 
 
-def test_warped_boxes_keep_their_size_and_their_centres_move():
+def test_warped_boxes_keep_their_size_and_their_centers_move():
     boxes = torch.tensor([[10.0, 20, 30, 60], [100, 100, 140, 200]])
     _, matrix = moved(scene(), 30, 5, 7)
     warped = warp_boxes(boxes, matrix)

@@ -96,7 +96,7 @@ def test_where_all_are_alike_none_is_the_best():
     assert bold(rendered(pd.DataFrame({"loss": ["a", "b"], "MOTA": [50.0, np.nan]})), "MOTA") == []
 
 
-def test_differences_are_coloured_by_what_they_mean():
+def test_differences_are_colored_by_what_they_mean():
     cells = [cells for _, cells in rows(rendered(ablation()))]
 
     def differences(column: str) -> list[tuple[str, str] | None]:

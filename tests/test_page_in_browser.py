@@ -56,7 +56,7 @@ def browse(file: Path, width: int, dark: bool = False) -> tuple[dict, list[str]]
 
 
 def contrast(one: str, other: str) -> float:
-    """The ratio of two ``rgb(...)`` colours' luminances as WCAG 2 has it, 1 to 21."""
+    """The ratio of two ``rgb(...)`` colors' luminances as WCAG 2 has it, 1 to 21."""
 
     def luminance(color: str) -> float:
         parts = np.array([int(part) for part in re.findall(r"\d+", color)[:3]]) / 255

@@ -16,7 +16,7 @@ from deepmot_lib.trackers.tracking import COLUMNS
 
 from .disks import largest_file, small_disk
 
-GREY = np.full((240, 320, 3), 120, np.uint8)
+GRAY = np.full((240, 320, 3), 120, np.uint8)
 ALARM = (255, 32, 48)
 
 
@@ -50,20 +50,20 @@ def sequence(tmp_path):
 # --- one frame ----------------------------------------------------------------------------------------------
 
 
-def test_a_box_is_outlined_in_its_identitys_colour():
-    before = GREY.copy()
-    drawn = video.draw(GREY, table((1, 7, 100, 90)), table())
-    assert drawn.shape == GREY.shape and drawn.dtype == np.uint8 and np.array_equal(GREY, before)
+def test_a_box_is_outlined_in_its_identitys_color():
+    before = GRAY.copy()
+    drawn = video.draw(GRAY, table((1, 7, 100, 90)), table())
+    assert drawn.shape == GRAY.shape and drawn.dtype == np.uint8 and np.array_equal(GRAY, before)
     colored = near(drawn, rgb(7))
     for y, x in [(130, 100), (130, 140), (170, 120), (90, 135)]:  # left, right, bottom, top
         assert colored[y - 1 : y + 2, x - 1 : x + 2].any(), (y, x)
-    assert np.array_equal(drawn[95:165, 105:135], GREY[95:165, 105:135])  # the person is not covered
-    rows, columns = (drawn != GREY).any(axis=2).nonzero()
+    assert np.array_equal(drawn[95:165, 105:135], GRAY[95:165, 105:135])  # the person is not covered
+    rows, columns = (drawn != GRAY).any(axis=2).nonzero()
     assert rows.min() > 60 and rows.max() < 180 and columns.min() > 90 and columns.max() < 150
 
 
 def test_a_number_is_written_above():
-    drawn = [video.draw(GREY, table((1, 7, 100, 90)).assign(id=k), table())[70:89] for k in (1, 8, 17)]
+    drawn = [video.draw(GRAY, table((1, 7, 100, 90)).assign(id=k), table())[70:89] for k in (1, 8, 17)]
     inked = [near(tag, (0, 0, 0), 60) | near(tag, (255, 255, 255), 60) for tag in drawn]
     one, eight, seventeen = (int(ink.any(axis=0).sum()) for ink in inked)
     assert 3 <= one < eight < seventeen  # columns that the digits take
@@ -71,8 +71,8 @@ def test_a_number_is_written_above():
 
 def test_a_trail_follows_the_feet():
     past = table(*[(frame, 7, 10 * frame, 90) for frame in range(1, 11)], (5, 8, 250, 20))
-    drawn = video.draw(GREY, table((11, 7, 110, 90)), past)
-    changed = (drawn != GREY).any(axis=2)
+    drawn = video.draw(GRAY, table((11, 7, 110, 90)), past)
+    changed = (drawn != GRAY).any(axis=2)
     assert changed[170, 40:129].all()  # from the oldest foot point, x = 30, to the box
     assert not changed[:165, :100].any() and not changed[:, :25].any()
     strength = np.abs(drawn[170].astype(int) - 120).sum(axis=1)
@@ -82,7 +82,7 @@ def test_a_trail_follows_the_feet():
 
 def test_switched_identities_are_marked():
     now = table((1, 7, 60, 90), (1, 8, 200, 90))
-    plain, marked = (video.draw(GREY, now, table(), marks) for marks in ((), {8}))
+    plain, marked = (video.draw(GRAY, now, table(), marks) for marks in ((), {8}))
     assert not near(plain, ALARM).any()
     ring = near(marked, ALARM)
     assert ring[:, 180:].sum() > 300 and not ring[:, :150].any()
@@ -92,14 +92,14 @@ def test_switched_identities_are_marked():
 def test_the_nearest_person_is_drawn_last():
     now = table((1, 1, 100, 100), (1, 2, 100, 60))
     for rows in (now, now[::-1]):
-        assert near(video.draw(GREY, rows, table())[120, 99:102], rgb(1)).any()
+        assert near(video.draw(GRAY, rows, table())[120, 99:102], rgb(1)).any()
 
 
 def test_nothing_and_boxes_at_the_edge():
-    assert np.array_equal(video.draw(GREY, table(), table()), GREY)
+    assert np.array_equal(video.draw(GRAY, table(), table()), GRAY)
     edge = table((1, 7, -20, -30), (1, 8, 310, 200), (1, 9, 500, 500))
-    assert (video.draw(GREY, edge, table())[:20, :20] != 120).any()  # its tag is moved inside
-    assert video.draw(GREY[:4, :5], edge, edge).shape == (4, 5, 3)
+    assert (video.draw(GRAY, edge, table())[:20, :20] != 120).any()  # its tag is moved inside
+    assert video.draw(GRAY[:4, :5], edge, edge).shape == (4, 5, 3)
 
 
 def test_large_pictures_have_large_numbers():
@@ -107,7 +107,7 @@ def test_large_pictures_have_large_numbers():
     for scale in (2, 6):
         now = table((1, 8, 100, 90))
         now[["x1", "y1", "x2", "y2"]] *= scale
-        picture = GREY.repeat(scale, 0).repeat(scale, 1)
+        picture = GRAY.repeat(scale, 0).repeat(scale, 1)
         above = video.draw(picture, now, table())[: 88 * scale]
         size.append((above != 120).any(axis=(1, 2)).sum())
     assert size[1] > 2 * size[0]

@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate, leaky_relu, max_pool1d
 
 
 class ConvolutionalDHN(nn.Module):
-    """A U-Net over the row-wise flattened D, a sequence of N * M numbers; it sees D's neighbourhoods only.
+    """A U-Net over the row-wise flattened D, a sequence of N * M numbers; it sees D's neighborhoods only.
 
     [input channels, output channels, kernel size] as printed: encoder [1, 24, 15] and [24, 48, 15], halved
     in length after each; bottleneck [48, 48, 15]; decoder [96, 48, 5] and [72, 24, 5], each after an
