@@ -45,8 +45,10 @@ lab: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.run
 
+# Every module by name: of a package with __all__ pdoc shows the modules only if they are named.
+MODULES := $(filter-out %__init__ %__main__,$(subst /,.,$(basename $(wildcard deepmot_lib/*/*.py deepmot_lib/*/*/*.py))))
 docs: $(READY)
-	$(BIN)/python -m pdoc --docformat google --math --output-directory runs/docs deepmot_lib
+	$(BIN)/python -m pdoc --docformat google --math --output-directory runs/docs deepmot_lib $(MODULES)
 
 # Executes the notebooks in place, outputs ready for git.
 notebooks: $(READY)
