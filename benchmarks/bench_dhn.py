@@ -70,7 +70,7 @@ def _training() -> list[Ratio]:
     return [Ratio(what, took / _TRAINING_S if accuracy >= _AIM else float("nan"), 1.0, False)]
 
 
-def _step(matcher: nn.Module, distance: torch.Tensor, target: torch.Tensor) -> float:
+def _step(matcher: matchers.Matcher, distance: torch.Tensor, target: torch.Tensor) -> float:
     def step() -> None:
         matcher.zero_grad()
         focal_loss(matcher.logits(distance), target).backward()

@@ -13,6 +13,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import trackeval
@@ -28,14 +29,14 @@ ROUNDS = 2  # the best of so many, taken in turns: the machine may be busy with 
 def run() -> list[Ratio]:
     """Our time over TrackEval's, at most 1; nothing without the data."""
     root = data_folder()
-    archive = root and root / "results-Lif_T-MOT17-train.tgz"
-    if archive is None or not archive.is_file():
+    name = "results-Lif_T-MOT17-train.tgz"
+    if root is None or not (root / name).is_file():
         print("bench_evaluation: skipped, DEEPMOT_DATA with Lif_T's result files is needed", file=sys.stderr)
         return []
     gt = root / "MOT17-labels" / "train"
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "trackers" / "Lif_T" / "data"
-        with tarfile.open(archive) as files:
+        with tarfile.open(root / name) as files:
             files.extractall(folder, filter="data")
         data.parent.mkdir(parents=True)
         (Path(folder) / "MOT17-train").rename(data)
@@ -67,7 +68,7 @@ def _runner(gt: Path, trackers: Path) -> None:
         )
 
 
-def _seconds(job) -> float:
+def _seconds(job: Callable[[], object]) -> float:
     start = time.perf_counter()
     job()
     return time.perf_counter() - start

@@ -6,7 +6,7 @@ python -m benchmarks.bench_loss
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -21,12 +21,14 @@ TARGET = 20.0
 class LoopLoss:
     """The equations line by line: a softmax for each track and object, a dictionary of the last matches."""
 
-    def __init__(self, lambda_=5.0, gamma=2.0, delta=0.5, scale=100.0):
+    def __init__(
+        self, lambda_: float = 5.0, gamma: float = 2.0, delta: float = 0.5, scale: float = 100.0
+    ) -> None:
         self.lambda_, self.gamma, self.delta, self.scale = lambda_, gamma, delta, scale
         self.matches: dict[int, int] = {}
         self.tracks: set[int] | None = None
 
-    def __call__(self, distance: Tensor, soft: Tensor, track_ids: list, object_ids: list) -> Tensor:
+    def __call__(self, distance: Tensor, soft: Tensor, track_ids: list[int], object_ids: list[int]) -> Tensor:
         delta = torch.tensor([self.delta])
         fp = torch.zeros(())
         for n in range(len(track_ids)):
@@ -55,7 +57,12 @@ class LoopLoss:
         return (1 - mota) + self.lambda_ * (1 - motp)
 
 
-def frames(count: int = 4) -> list[tuple[Tensor, Tensor, list[int], list[int]]]:
+#: Distances, soft assignment, track ids and object ids of a frame.
+Frame: TypeAlias = tuple[Tensor, Tensor, list[int], list[int]]
+Loss: TypeAlias = LoopLoss | DeepMOTLoss
+
+
+def frames(count: int = 4) -> list[Frame]:
     """Consecutive frames of 100 x 100 with some ambiguity; ids shuffled, some exchanged for newcomers."""
     generator = torch.Generator().manual_seed(0)
     result = []
@@ -71,21 +78,21 @@ def frames(count: int = 4) -> list[tuple[Tensor, Tensor, list[int], list[int]]]:
     return result
 
 
-def step(loss: Callable, distance: Tensor, soft: Tensor, tracks: list, objects: list) -> tuple[Tensor, ...]:
-    """Forward and backward of one frame: the loss and its gradients."""
-    distance, soft = distance.clone().requires_grad_(), soft.clone().requires_grad_()
-    total = loss(distance, soft, tracks, objects)
-    total = total if isinstance(total, Tensor) else total.total
+def step(loss: Loss, frame: Frame) -> tuple[Tensor, ...]:
+    """Run forward and backward of one frame; return the loss and its gradients."""
+    distance, soft = (values.clone().requires_grad_() for values in frame[:2])
+    result = loss(distance, soft, *frame[2:])
+    total = result if isinstance(result, Tensor) else result.total
     return (total, *torch.autograd.grad(total, (distance, soft)))
 
 
-def seconds(loss: Callable, sequence: list, repeats: int) -> float:
-    """The fastest time of a frame: what other processes do on the machine only ever adds to it."""
+def seconds(loss: Loss, sequence: list[Frame], repeats: int) -> float:
+    """Return the shortest time of a frame: other processes on the machine only ever add to it."""
     times = []
     for _ in range(repeats):
         for frame in sequence:
             start = time.perf_counter()
-            step(loss, *frame)
+            step(loss, frame)
             times.append(time.perf_counter() - start)
     return min(times)
 
@@ -94,7 +101,7 @@ def run() -> list[Ratio]:
     """How many times faster ours is; the two versions must agree first, values and gradients."""
     sequence, ours, loop = frames(), DeepMOTLoss(), LoopLoss()
     for frame in sequence:
-        for a, b in zip(step(ours, *frame), step(loop, *frame), strict=True):
+        for a, b in zip(step(ours, frame), step(loop, frame), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the matrices are small: more threads only wait for each other

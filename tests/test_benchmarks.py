@@ -41,7 +41,7 @@ def test_the_loop_is_the_same_loss():
     for distance, soft, tracks, objects in bench_loss.frames(3):
         few = slice(0, 40)  # enough to have matches among them
         frame = (distance[few, few], soft[few, few], tracks[few], objects[few])
-        for a, b in zip(bench_loss.step(loop, *frame), bench_loss.step(ours, *frame), strict=True):
+        for a, b in zip(bench_loss.step(loop, frame), bench_loss.step(ours, frame), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
