@@ -12,6 +12,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+# One process per core, each with one thread and whole files.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
 
 .PHONY: reproduce publish check test docs lab bench notebooks clean
 
@@ -26,18 +28,17 @@ check: $(READY)
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m codespell_lib
 	$(BIN)/python -m mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) -m "not slow" tests
+	$(PYTEST) -m "not slow" tests
 
-# Notebooks under test write to a folder of their own: a test run must not touch the reports in git.
+# The workflow runs once, in a folder of its own; the notebooks then find there what it has trained.
 test: $(READY)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m codespell_lib
 	$(BIN)/python -m mypy
-	$(BIN)/python -m pytest tests
-	$(BIN)/python -m pytest --doctest-modules deepmot_lib
 	out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
-	DEEPMOT_OUT="$$out" $(BIN)/python -m pytest --nbval --nbval-cell-timeout=600 notebooks
+	DEEPMOT_TEST_RUN="$$out" $(PYTEST) --doctest-modules tests deepmot_lib && \
+	DEEPMOT_OUT="$$out" $(PYTEST) --nbval --nbval-cell-timeout=600 notebooks
 
 lab: $(READY)
 	$(BIN)/python -m deepmot_lib.experiments.notebooks lab notebooks

@@ -25,6 +25,11 @@ settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the whole workflow run first, beside all other tests: it takes longest."""
+    items.sort(key=lambda item: "test_workflow.py" not in item.nodeid)
+
+
 @pytest.fixture(autouse=True)
 def no_figures_left():
     """No test sees another's open figures."""

@@ -181,7 +181,17 @@ def test_the_license_is_what_it_is_said_to_be():
     [
         ("reproduce", ["-m deepmot_lib.experiments.workflow smoke"]),
         ("check", ["-m ruff check", "-m ruff format --check", "-m mypy", '-m "not slow" tests']),
-        ("test", ["-m ruff check", "-m ruff format --check", "-m mypy", "pytest tests", "pytest --nbval"]),
+        (
+            "test",
+            [
+                "-m ruff check",
+                "-m ruff format --check",
+                "-m codespell_lib",
+                "-m mypy",
+                "--doctest-modules tests deepmot_lib",
+                "--nbval-cell-timeout=600 notebooks",
+            ],
+        ),
         ("docs", ["pdoc --docformat google --math --output-directory runs/docs deepmot_lib"]),
         ("lab", ["-m deepmot_lib.experiments.notebooks lab notebooks"]),
         ("bench", ["-m benchmarks.run"]),

@@ -11,6 +11,8 @@ import pytest
 from deepmot_lib import paper
 from deepmot_lib.experiments import tables
 
+pytestmark = pytest.mark.slow
+
 REPO = Path(__file__).parents[1]
 
 
@@ -23,8 +25,11 @@ def reproduce(folder: Path, profile: str = "smoke") -> subprocess.CompletedProce
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
-    """A folder in which the smoke workflow has run, without touching anything that git keeps."""
-    folder = tmp_path_factory.mktemp("workflow")
+    """A folder in which the smoke workflow has run, without touching anything that git keeps.
+
+    `make test` names it in DEEPMOT_TEST_RUN, and lets the notebooks find there what has been trained.
+    """
+    folder = Path(os.environ.get("DEEPMOT_TEST_RUN") or tmp_path_factory.mktemp("workflow"))
     before = git_status()
     done = reproduce(folder)
     assert done.returncode == 0, done.stderr[-3000:]
