@@ -39,6 +39,15 @@ def test_what_was_written_is_read(tmp_path):
     assert json.loads(weights.stamp(tmp_path / "a.safetensors")) == {"code": "a0"}
 
 
+def test_equal_networks_make_equal_files(tmp_path):
+    """A file's digest is part of what builds on it: written anew, nothing else must be made anew."""
+    contents = set()
+    for _ in range(20):
+        weights.write(tmp_path / "a.safetensors", state(), ABOUT)
+        contents.add((tmp_path / "a.safetensors").read_bytes())
+    assert len(contents) == 1
+
+
 def test_400_damaged_files_are_named_or_whole(tmp_path):
     """Flipped, cut off, replaced, removed and put between: nothing else is ever read."""
     file, refused = tmp_path / "a.safetensors", 0

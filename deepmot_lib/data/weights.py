@@ -15,9 +15,9 @@ from torch import Tensor
 
 from .files import atomic
 
-# Keys of the metadata, which holds texts only.
+# The one key of the metadata, which holds texts only: safetensors writes several in random order, and equal
+# networks must make equal files.
 _KEY = "deepmot"
-_CHECKSUM = "checksum"  # safetensors itself has none
 
 
 class WeightsError(ValueError):
@@ -33,9 +33,9 @@ def write(path: str | Path, state: Mapping[str, Tensor], about: Mapping[str, Any
         about: What the network is and how it was trained, in plain JSON values.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    text = json.dumps(about)
+    note = {"about": about, "checksum": _checksum(tensors, about)}  # safetensors itself has none
     with atomic(path) as temporary:
-        save_file(tensors, temporary, {_KEY: text, _CHECKSUM: _checksum(tensors, text)})
+        save_file(tensors, temporary, {_KEY: json.dumps(note)})
 
 
 def read(path: str | Path) -> dict[str, Tensor]:
@@ -55,14 +55,9 @@ def read_about(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: There is no such file.
         WeightsError: It is damaged, or ``write`` has not written it.
     """
-    try:
-        about = json.loads(_contents(path)[1][_KEY])
-        if not isinstance(about, dict):
-            raise TypeError("its description is not a JSON object")
-    except WeightsError:
-        raise
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path}: damaged, or not weights of this package ({error})") from None
+    about = _contents(path)[1]
+    if about is None:
+        raise WeightsError(f"{path}: damaged, or not weights of this package: it does not say what they are")
     return about
 
 
@@ -79,23 +74,27 @@ def stamp(path: str | Path) -> str | None:
         return ""
 
 
-def _contents(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors and the metadata; files of other programs have no checksum to compare."""
+def _contents(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """Return the tensors and what they are; files of other programs neither say that nor have a checksum."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file of weights")
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
         tensors = load_file(path)
-    except SafetensorError as error:
+        if _KEY not in metadata:
+            return tensors, None
+        note = json.loads(metadata[_KEY])
+        about, checksum = dict(note["about"]), note["checksum"]
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: damaged, or not weights of this package ({error})") from None
-    if _CHECKSUM in metadata and metadata[_CHECKSUM] != _checksum(tensors, metadata.get(_KEY, "")):
+    if checksum != _checksum(tensors, about):
         raise WeightsError(f"{path}: damaged: its checksum is wrong")
-    return tensors, metadata
+    return tensors, about
 
 
-def _checksum(tensors: Mapping[str, Tensor], about: str) -> str:
-    digest = hashlib.blake2b(about.encode(), digest_size=16)
+def _checksum(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
+    digest = hashlib.blake2b(json.dumps(about).encode(), digest_size=16)
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
