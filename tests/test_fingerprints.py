@@ -180,7 +180,7 @@ def test_equal_to_python_is_not_equal(one, two):
 def test_fresh_is_silent_unless_something_changed(capsys):
     assert fresh(BASE.to_json(), BASE, "matcher")
     assert not fresh(None, BASE, "matcher")
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")
 
 
 def test_fresh_says_what_is_remade_and_why(capsys):
@@ -189,7 +189,7 @@ def test_fresh_says_what_is_remade_and_why(capsys):
     assert not fresh("", BASE, "history of tracktor")
     many = replace(settings={}, code={f"m{k}": "x" for k in range(10)})
     assert not fresh(BASE.to_json(), many, "table5")
-    assert capsys.readouterr().out.splitlines() == [
+    assert capsys.readouterr().err.splitlines() == [
         "matcher seq_gru seed 0: remade, changed: code deepmot_lib.training.matcher",
         "history of tracktor: remade, no valid fingerprint stored with it",
         "table5: remade, changed: settings optimizer.betas removed, settings optimizer.lr removed, "
@@ -233,7 +233,7 @@ def table(tmp_path):
 def test_a_broken_stamp_or_another_content_is_not_reused(table, damage, capsys):
     damage(table, table.with_name("table.csv.fingerprint.json"))
     assert not fresh(read_stamp(table), BASE, "table")
-    assert "table: remade, no valid fingerprint" in capsys.readouterr().out
+    assert "table: remade, no valid fingerprint" in capsys.readouterr().err
 
 
 def test_a_run_killed_before_the_stamp_leaves_nothing_to_reuse(table, monkeypatch):

@@ -25,6 +25,7 @@ import hashlib
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -119,7 +120,7 @@ class Fingerprint:
 
 
 def fresh(stored: str | None, wanted: Fingerprint, what: str) -> bool:
-    """Decide whether an artifact can be reused, and print one line about why if it cannot.
+    """Decide whether an artifact can be reused, and print one line on stderr about why if it cannot.
 
     Args:
         stored: The fingerprint stored with the artifact, as JSON; None where there is no artifact, which
@@ -135,12 +136,12 @@ def fresh(stored: str | None, wanted: Fingerprint, what: str) -> bool:
     try:
         changes = wanted.changes(Fingerprint.from_json(stored))
     except ValueError:
-        print(f"{what}: remade, no valid fingerprint stored with it")
+        print(f"{what}: remade, no valid fingerprint stored with it", file=sys.stderr)
         return False
     if changes:
         words = [change.replace(":", "", 1) for change in changes[:_SHOWN_CHANGES]]
         more = f", and {len(changes) - _SHOWN_CHANGES} more" * (len(changes) > _SHOWN_CHANGES)
-        print(f"{what}: remade, changed: {', '.join(words)}{more}")
+        print(f"{what}: remade, changed: {', '.join(words)}{more}", file=sys.stderr)
     return not changes
 
 
