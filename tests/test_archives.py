@@ -93,6 +93,7 @@ def test_an_unknown_compression_is_named(tmp_path):
         unpack(tmp_path / "a.zip", tmp_path / "folder")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "pack"), [("a.zip", zipped), ("a.tgz", tarred)])
 def test_a_small_archive_does_not_unpack_to_300_megabytes(tmp_path, name, pack):
     pack(tmp_path / name, {"train/A/gt/gt.txt": bytes(300 << 20)})

@@ -140,6 +140,7 @@ def still(judge, smoke, monkeypatch):
     return smoke
 
 
+@pytest.mark.slow
 def test_without_the_package_the_others_are_missing_and_named(still, monkeypatch):
     def absent(*_):
         raise peers.PeersError("pip install trackers")
@@ -151,6 +152,7 @@ def test_without_the_package_the_others_are_missing_and_named(still, monkeypatch
     assert all("pip install" in line for line in missing)
 
 
+@pytest.mark.slow
 def test_with_the_package_the_others_stand_beside_ours(still):
     pytest.importorskip("trackers")
     found, missing = benchmark.local(still)
@@ -173,6 +175,7 @@ def test_only_test_folders_with_images_and_detections_can_be_tracked(tmp_path):
     assert benchmark.archive_roots(tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_the_archive_holds_every_test_sequence(still, tmp_path):
     root = tmp_path / "MOT16/test"
     for name in submission.sequence_names("MOT16")[1:]:

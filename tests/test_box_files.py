@@ -149,6 +149,7 @@ def table(rows):
     return pd.DataFrame(values, columns=mot.COLUMNS[:7], dtype=float).astype({"frame": int, "id": int})
 
 
+@pytest.mark.slow
 @given(results)
 @same_folder
 def test_what_is_written_is_read_back(tmp_path_factory, rows):
@@ -175,6 +176,7 @@ MANGLE = {
 }
 
 
+@pytest.mark.slow
 @given(
     results.filter(bool), st.data(), st.sampled_from(sorted(MANGLE)), st.sampled_from(["\n", "\r\n", "\n\n"])
 )
@@ -193,6 +195,7 @@ def test_one_mangled_line_is_found(tmp_path_factory, rows, data, how, end):
     assert caught.value.line == index * end.count("\n") + 1
 
 
+@pytest.mark.slow
 @given(results.filter(bool), st.data())
 @same_folder
 def test_a_repeated_id_is_found_at_its_second_line(tmp_path_factory, rows, data):

@@ -13,6 +13,8 @@ from deepmot_lib.training.clips import Clips, LabeledFrame
 from deepmot_lib.training.deepmot import LOSSES, clip_loss
 from deepmot_lib.training.perturbation import perturb
 
+pytestmark = pytest.mark.slow
+
 SIZE = (120, 160)
 BOXES = torch.tensor([[10.0, 20, 40, 100], [70, 20, 100, 100], [120, 30, 145, 95]])
 

@@ -186,6 +186,7 @@ def contents(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_synthetic_and_pairs_of_it(tmp_path, capsys):
     made, again = tmp_path / "made", tmp_path / "again"
     size = ["--sequences", "1", "--frames", "8", "--size", "96x128", "--seed", "3"]

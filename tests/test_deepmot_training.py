@@ -17,6 +17,8 @@ from deepmot_lib.training.schedules import TrackerSchedule
 
 from .test_clip_loss import Shifter
 
+pytestmark = pytest.mark.slow
+
 SCHEDULE = TrackerSchedule(steps=60, reid_steps=6, learning_rate=0.02, scale=10.0, reid_frames=3)
 
 

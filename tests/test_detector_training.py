@@ -14,6 +14,8 @@ from deepmot_lib.training.checkpoint import CheckpointFile
 from deepmot_lib.training.detector import DetectorExample, DetectorTraining, labeled_frames, load_example
 from deepmot_lib.training.schedules import DetectorSchedule
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def sequence(tmp_path_factory):

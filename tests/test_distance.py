@@ -95,6 +95,7 @@ def test_values_and_gradients_are_finite_everywhere(a, b):
 tiny = st.sampled_from([0.0, 1e-30, -1e-30, 1e-20, 1e-8, 1e-4, 1.0, -1.0])
 
 
+@pytest.mark.slow
 @given(
     arrays(np.float32, (3, 5), elements=tiny),
     arrays(np.float32, (2, 5), elements=tiny | st.floats(-9, 9, width=32)),
@@ -108,6 +109,7 @@ def test_appearance_is_finite_bounded_and_symmetric(a, b):
         assert gradient.isfinite().all()
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=25)
 def test_gradients_are_the_derivatives(seed):

@@ -260,6 +260,7 @@ tracks = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(tracks, tracks, st.randoms(use_true_random=False), st.sampled_from(PROTOCOLS))
 def test_counts_add_up_in_any_order_of_rows(objects, found, random, protocol):

@@ -35,6 +35,8 @@ from .device_cases import (
 from .fake_cuda import fake_cuda
 from .test_pairs import random_pairs
 
+pytestmark = pytest.mark.slow
+
 GPU = "cuda"
 
 
@@ -66,7 +68,6 @@ def test_a_training_learns_there_what_it_learns_here(gpu, sequence, tmp_path, na
     assert any(not torch.equal(value.cpu(), start[key]) for key, value in state.items())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", [*TRAININGS, *RANDOM_TRAININGS])
 def test_a_killed_training_continues_there_to_the_same_bits(gpu, sequence, tmp_path, name):
     whole, killed, resumed = ((TRAININGS | RANDOM_TRAININGS)[name](sequence, gpu) for _ in range(3))

@@ -91,6 +91,7 @@ def test_a_step_function_has_no_gradient_and_a_smooth_one_has():
     assert table.loc["smooth", "cosine to counted"] > 0.3
 
 
+@pytest.mark.slow
 def test_table_6s_rows_are_perturbed_boxes_of_the_frame_before(smoke):
     sequences = smoke.rendered[:1]
     (first, size), *_ = matrices.clips(sequences)

@@ -233,6 +233,7 @@ def counted(frames):
     return result
 
 
+@pytest.mark.slow
 @given(sequences())
 def test_soft_counts_are_the_counted_ones_on_whole_sequences(frames):
     loss = DeepMOTLoss(scale=SHARP)

@@ -308,6 +308,7 @@ corner = st.tuples(st.integers(-50, 330), st.integers(-50, 250), st.integers(0, 
 frame = st.lists(st.tuples(corner, st.integers(0, 10)), max_size=8)
 
 
+@pytest.mark.slow
 @given(st.lists(frame, max_size=6), st.sampled_from([TRACKTOR, MOT_BY_SOT]), st.randoms())
 def test_whatever_comes_the_tracks_are_sound(frames, rules, random):
     tracks = Tracks(rules, SIZE)

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from deepmot_lib.data import mot, number_rows
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(motmetrics.__file__).parent / "data"
 READERS = (mot.read_boxes, mot.read_detections, mot.read_ground_truth)
 ROW = "1,1,10,20,30,40,1,-1,-1,-1\n"

@@ -19,6 +19,8 @@ from deepmot_lib.training import trainer
 
 from .test_pairs import random_pairs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def tiny(smoke) -> Experiment:

@@ -112,6 +112,7 @@ def test_a_matcher_without_a_gradient_is_refused(tmp_path):
         trainer.train(prices, CheckpointFile(tmp_path / "a.pt", {}))
 
 
+@pytest.mark.slow
 def test_training_learns_a_plain_rule(tmp_path):
     """1 x 2 matrices: the smaller entry is matched. A few hundred steps of a tiny network learn it."""
     torch.manual_seed(0)

@@ -75,6 +75,7 @@ def test_well_separated_pairs_are_matched_surely(name, n, m):
     assert np.abs(soft - expected).max() < 0.2
 
 
+@pytest.mark.slow
 @given(st.integers(1, 8), st.integers(1, 8), seeds)
 @settings(max_examples=25, deadline=None)
 def test_with_enough_rounds_the_rule_finds_the_optimum(n, m, seed):
@@ -184,6 +185,7 @@ def test_the_price_loss_is_zero_inside_the_interval_only():
     assert loss(1.9, 0.5) > 0.1
 
 
+@pytest.mark.slow
 def test_price_training_makes_prices_better_than_the_rules(tmp_path):
     """Square uniform matrices, three rounds: the rule starts all columns alike, prices know their rivals."""
     test = random_pairs([(8, 8)] * 300, seed=9)

@@ -10,6 +10,8 @@ from deepmot_lib.report import notebook_pages
 
 from .test_notebooks import COMMITTED
 
+pytestmark = pytest.mark.slow
+
 
 def formulas(notebook):
     """How many formulas its prose has, in $ and in $$."""

@@ -128,6 +128,7 @@ def test_a_refresh_that_fails_leaves_the_notebook_as_it_was(tmp_path):
     assert source.read_bytes() == before and listing(tmp_path) == ["a.ipynb"]
 
 
+@pytest.mark.slow
 def test_nbval_fails_on_a_changed_number_and_only_there(refreshed, tmp_path):
     shutil.copy(ROOT / "conftest.py", tmp_path)
     shutil.copy(refreshed, tmp_path / "good.ipynb")

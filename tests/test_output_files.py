@@ -57,6 +57,7 @@ def test_a_pipe_stays_a_pipe(tmp_path, folders):
     assert is_the_table(read[0]) and stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
+@pytest.mark.slow
 def test_standard_output_as_a_pipe_and_as_a_file(tmp_path, folders):
     run = [sys.executable, "-m", "deepmot_lib", *folders, "--csv", "/dev/stdout"]
     environment = {**os.environ, "PYTHONPATH": str(REPO)}

@@ -16,6 +16,8 @@ from deepmot_lib.report import contents as report
 from deepmot_lib.report import document, page
 from deepmot_lib.report.tables import beside
 
+pytestmark = pytest.mark.slow
+
 MADE_FROM = tables.provenance(profile="smoke", data="rendered", seeds=[0, 1])
 
 # --- reading a page -----------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")]
 
 PROBE = """<script>
 addEventListener("load", () => {

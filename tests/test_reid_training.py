@@ -16,6 +16,8 @@ from deepmot_lib.training.checkpoint import CheckpointFile
 from deepmot_lib.training.reid import ReIDTraining, gather, triplet_loss
 from deepmot_lib.training.schedules import ReIDSchedule
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def sequences(tmp_path_factory):

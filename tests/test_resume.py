@@ -35,6 +35,8 @@ from deepmot_lib.training.trainer import Training
 
 from .test_pairs import random_pairs
 
+pytestmark = pytest.mark.slow
+
 SEED, KILLED_AT = 3, 4
 PAIRS = random_pairs(
     [(2, 3)] * 10 + [(3, 3)] * 6

@@ -21,6 +21,8 @@ from deepmot_lib.experiments.experiment import Experiment, Paths
 from deepmot_lib.experiments.settings import DEEPMOT, DHN, EmbeddedData, MatcherRun, TrackerRun
 from deepmot_lib.training.schedules import DetectorSchedule, PairSchedule, ReIDSchedule, TrackerSchedule
 
+pytestmark = pytest.mark.slow
+
 REPO = Path(__file__).parents[1]
 VANILLA = TrackerRun("tracktor", "vanilla")
 SMOOTH = TrackerRun("tracktor", "smooth_l1")
@@ -279,7 +281,6 @@ def weights_of(folder: Path) -> dict[str, float]:
     return dict(zip(keys, (file.stat().st_mtime_ns for file in files), strict=True))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("edit", EDITS)
 def test_code_that_a_result_depends_on_makes_it_anew_and_no_other_does(copy, edit):
     for name in ("deepmot_lib", "tests"):

@@ -24,6 +24,7 @@ def test_a_dimension_means_the_same_in_all_arguments():
         align_matches(torch.eye(2), torch.arange(3), ids, torch.eye(2), ids, ids)
 
 
+@pytest.mark.slow
 def test_the_library_itself_checks_nothing():
     """Outside of the tests there is no hook, and no cost."""
     code = (

@@ -17,6 +17,8 @@ from deepmot_lib.trackers.tracking import to_tensor, track
 from deepmot_lib.training.schedules import PairSchedule
 from deepmot_lib.training.siamese import CropPairs, SiameseTraining, pair_loss
 
+pytestmark = pytest.mark.slow
+
 SCHEDULE = PairSchedule(steps=6, frames=2, tracks=3, max_frame_gap=2)
 LENGTH = 12
 

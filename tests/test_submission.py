@@ -17,6 +17,8 @@ from deepmot_lib.data import mot
 from deepmot_lib.evaluation import submission
 from deepmot_lib.evaluation.submission import SubmissionError, problems, server_numbers, write
 
+pytestmark = pytest.mark.slow
+
 # The test set as motchallenge.net lists it; the training set of MOT17.
 LENGTHS = {"01": 450, "03": 1500, "06": 1194, "07": 500, "08": 625, "12": 900, "14": 750}
 TRAIN_LENGTHS = {"02": 600, "04": 1050, "05": 837, "09": 525, "10": 654, "11": 900, "13": 750}

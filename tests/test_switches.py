@@ -75,6 +75,7 @@ def test_what_does_not_count_does_not_switch():
 # --- against TrackEval --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["TUD-Campus", "TUD-Stadtmitte"])
 def test_tud_up_to_every_frame(name):
     """As many switches up to each frame as TrackEval counts there: so they are in the right frames."""
@@ -87,6 +88,7 @@ def test_tud_up_to_every_frame(name):
         assert (switches["frame"] <= end).sum() == counted(*part)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1))
 def test_walks_that_cross(seed):
     """Three people on a line of 80 px, results with other ids now and then, some missing, some false."""

@@ -14,6 +14,8 @@ from deepmot_lib.data.synthetic import canvas, crowd, detectors, people, props, 
 
 from .disks import largest_file
 
+pytestmark = pytest.mark.slow
+
 SIZE = (120, 160)
 FRAMES = 24
 

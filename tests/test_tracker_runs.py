@@ -18,6 +18,8 @@ from deepmot_lib.trackers import management
 from deepmot_lib.training import trainer
 from deepmot_lib.training.schedules import DetectorSchedule, PairSchedule, ReIDSchedule, TrackerSchedule
 
+pytestmark = pytest.mark.slow
+
 VANILLA = TrackerRun("tracktor", "vanilla")
 HEAD = TrackerRun("tracktor", DEEPMOT, "distance", DHN)
 SMOOTH = TrackerRun("tracktor", "smooth_l1")

@@ -105,6 +105,7 @@ def test_it_learns_and_returns_its_history(tmp_path):
     assert history["learning_rate"].tolist() == [warm_cosine(step, 200, 0.1) for step in range(1, 200, 2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kill", [1, 40, 41, 199], ids=lambda step: f"in step {step}")
 def test_a_training_that_was_killed_goes_on_to_the_same_bits(tmp_path, monkeypatch, kill):
     whole, killed, resumed = Line(), Killed(), Line()

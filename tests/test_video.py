@@ -16,6 +16,8 @@ from deepmot_lib.trackers.tracking import COLUMNS
 
 from .disks import largest_file, small_disk
 
+pytestmark = pytest.mark.slow
+
 GRAY = np.full((240, 320, 3), 120, np.uint8)
 ALARM = (255, 32, 48)
 
