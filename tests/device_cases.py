@@ -81,7 +81,7 @@ def _matcher(name: str, **options: float) -> Case:
 
 def _detector(sequence: mot.Sequence, device: str) -> Training:
     tracktor = new_tracker("tracktor").to(device)
-    return DetectorTraining(tracktor, [sequence], DetectorSchedule(STEPS, images=1), SEED)
+    return DetectorTraining(tracktor.detector, [sequence], DetectorSchedule(STEPS, images=1), SEED)
 
 
 def _siamese(name: str) -> Case:

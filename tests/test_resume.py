@@ -57,7 +57,9 @@ def prices(sequence: mot.Sequence, folder: Path) -> Training:
 
 
 def detector(sequence: mot.Sequence, folder: Path) -> Training:
-    return DetectorTraining(Tracktor("tiny", side=96), [sequence], DetectorSchedule(6, images=1), SEED)
+    return DetectorTraining(
+        Tracktor("tiny", side=96).detector, [sequence], DetectorSchedule(6, images=1), SEED
+    )
 
 
 def goturn(sequence: mot.Sequence, folder: Path) -> Training:

@@ -211,8 +211,8 @@ PROFILES = {
         dhn_runs=_runs("released", seq_gru=3, seq_lstm=1, paral_gru=1, paral_lstm=1, conv=1, min_sum=3)
         + _runs("eq3", seq_gru=1, min_sum=1),
         trackers=TrackerSettings(
-            options={"tracktor": {"backbone": "mobilenet_v2", "side": 360}, "goturn": {}, "siamrpn": {}},
-            detector=DetectorSchedule(steps=1_500),
+            options={"tracktor": {"backbone": "mobilenet_v2", "side": 540}, "goturn": {}, "siamrpn": {}},
+            detector=DetectorSchedule(steps=4_000),
             pairs=PairSchedule(steps=2_000),
             reid=ReIDSchedule(steps=800),
             training=TrackerSchedule(steps=800, reid_steps=150, scale=10.0),

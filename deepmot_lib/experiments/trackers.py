@@ -101,25 +101,26 @@ def train(experiment: Experiment, run: TrackerRun) -> TrainedTracker:
         tracker = trackers.load(weights, experiment.device)
         _keep_features(experiment, tracker)
         return TrainedTracker(tracker, pd.read_csv(history), weights)
-    training = _pretraining(experiment, run) if start is None else _finetuning(experiment, run, start)
+    tracker, training = (
+        _pretraining(experiment, run) if start is None else _finetuning(experiment, run, start)
+    )
     trained = trainer.train(training, CheckpointFile(place / "checkpoint.pt", asdict(wanted)))
+    tracker.eval()
     with stamped(history, wanted) as temporary:
         trained.to_csv(temporary, index=False)
-    trained_tracker = training.network
-    assert isinstance(trained_tracker, Tracker)
     made_from = experiment.provenance(
         data=experiment.tracking.description, seeds=[run.seed], schedule=_schedule(experiment, run)
     )
     trackers.save(
         weights,
-        trained_tracker,
+        tracker,
         run=run._asdict(),
         validation=float(trained["validation"].max()) if "validation" in trained else None,
         made_from=made_from,
         fingerprint=asdict(wanted),
     )
-    _keep_features(experiment, trained_tracker)
-    return TrainedTracker(trained_tracker.eval(), trained, weights)
+    _keep_features(experiment, tracker)
+    return TrainedTracker(tracker, trained, weights)
 
 
 def score(experiment: Experiment, run: TrackerRun) -> pd.DataFrame:
@@ -255,16 +256,18 @@ def loss_runs(experiment: Experiment) -> list[TrackerRun]:
 # --- the trainings ------------------------------------------------------------------------------------------
 
 
-def _pretraining(experiment: Experiment, run: TrackerRun) -> Training:
+def _pretraining(experiment: Experiment, run: TrackerRun) -> tuple[Tracker, Training]:
     settings = experiment.settings.trackers
     torch.manual_seed(run.seed)
     tracker = trackers.create(run.tracker, **settings.options[run.tracker]).to(experiment.device)
     if isinstance(tracker, Tracktor):
-        return DetectorTraining(tracker, experiment.tracking.training, settings.detector, run.seed)
-    return SiameseTraining(tracker, experiment.tracking.training, settings.pairs, run.seed)  # type: ignore[arg-type]
+        return tracker, DetectorTraining(
+            tracker.detector, experiment.tracking.training, settings.detector, run.seed
+        )
+    return tracker, SiameseTraining(tracker, experiment.tracking.training, settings.pairs, run.seed)  # type: ignore[arg-type]
 
 
-def _finetuning(experiment: Experiment, run: TrackerRun, start: TrainedTracker) -> Training:
+def _finetuning(experiment: Experiment, run: TrackerRun, start: TrainedTracker) -> tuple[Tracker, Training]:
     data, tracker = experiment.tracking, start.tracker
     if run.has_head:
         torch.manual_seed(run.seed)
@@ -278,7 +281,7 @@ def _finetuning(experiment: Experiment, run: TrackerRun, start: TrainedTracker) 
         results = {one.name: networks.track(one, mot.split(one)["val"]) for one in data.evaluation}
         return float(sequences.evaluate(results, data.evaluation, "val")["MOTA"].loc[evaluation.OVERALL])
 
-    return DeepMOTTraining(
+    return tracker, DeepMOTTraining(
         tracker,
         data.training,
         run.loss,
@@ -325,7 +328,9 @@ def _of_pretraining(experiment: Experiment, run: TrackerRun) -> Fingerprint:
             "schedule": settings.detector if is_detector else settings.pairs,
         },
         data=data_digests(experiment.tracking.training, _IMAGES_AND_TRUTH),
-        code=code(module, f"deepmot_lib.trackers.{run.tracker}", alone=_ALONE),
+        code=code(
+            module, f"deepmot_lib.trackers.{'backbones' if is_detector else run.tracker}", alone=_ALONE
+        ),
     )
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..boxes import by_frame, from_table
 from ..columns import RESULT_COLUMNS
+from ..data.image_files import to_tensor
 from ..data.mot import MotFormatError, Sequence
 from . import motion
 from .management import Rules, Track, Tracks
@@ -113,11 +113,6 @@ def stream(
         for track, memory in zip(visible, tracker.init_memory(encoded, boxes), strict=True):
             track.memory = memory
         yield frame, visible
-
-
-def to_tensor(picture: NDArray[np.uint8]) -> Float[Tensor, "3 height width"]:
-    """Convert an image (height, width, 3) to the input of a tracker, (3, height, width) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).float() / 255
 
 
 def _nothing() -> tuple[Float[Tensor, "0 4"], Float[Tensor, "0"]]:

@@ -7,15 +7,20 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.models.detection import FasterRCNN
 from torchvision.ops import clip_boxes_to_image, remove_small_boxes
+from torchvision.transforms import v2
 
-from ..boxes import by_frame, from_table, mirror
+from ..boxes import by_frame, from_table
 from ..data import mot
+from ..data.image_files import to_tensor
 from ..trackers.backbones import PERSON
-from ..trackers.tracking import to_tensor
-from ..trackers.tracktor import Tracktor
 from .schedules import DetectorSchedule
 from .trainer import Training, warm_cosine
+
+_WIDEST = 4  # an image is at most so many times wider than high
+_MIN_SIDE = 4.0  # [px] what a crop leaves of a person is at least so large to be found
 
 
 class DetectorExample(NamedTuple):
@@ -54,26 +59,47 @@ def labeled_frames(
     return found
 
 
-def load_example(item: DetectorExample, is_mirrored: bool) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return an image (3, height, width) and its target, as torchvision's detectors take them."""
-    image, boxes = to_tensor(item.sequence.image(item.frame)), item.boxes
-    if is_mirrored:
-        image, width = image.flip(-1), image.shape[-1]
-        boxes = mirror(boxes, width)
-    return image, {"boxes": boxes, "labels": torch.full((len(boxes),), PERSON)}
+def load_example(item: DetectorExample) -> tuple[Tensor, Tensor]:
+    """Return an image (3, height, width) in [0, 1] and the boxes (K, 4) of its people."""
+    return to_tensor(item.sequence.image(item.frame)), item.boxes
+
+
+def augmentation(side: int, zoom: tuple[float, float]) -> v2.Transform:
+    """Build the random change of a training image: mirrored, zoomed, cropped and lit otherwise.
+
+    A square of ``side`` pixels is cropped out of the image, whose shorter side was ``side`` times a factor
+    drawn from ``zoom``: other cameras show people smaller or larger. Its randomness is torch's global one.
+
+    Args:
+        side: Side of the square [px].
+        zoom: Range of the factor.
+
+    Returns:
+        A transform of an image (3, height, width), boxes and labels; it drops boxes outside of the square.
+    """
+    return v2.Compose(
+        [
+            v2.RandomHorizontalFlip(),
+            # The factor is relative to the height: no image is that much wider than high.
+            v2.ScaleJitter((side, _WIDEST * side), zoom),
+            v2.RandomCrop(side, pad_if_needed=True, fill=0.5),
+            v2.RandomPhotometricDistort(p=0.5),
+            v2.SanitizeBoundingBoxes(min_size=_MIN_SIDE),
+        ]
+    )
 
 
 class DetectorTraining(Training):
-    """Training of a Tracktor as a detector, on the first halves of sequences, half of the frames mirrored.
+    """Training of Tracktor's detector on the first halves of sequences.
 
     The terms of the loss are torchvision's: ``loss_classifier`` and ``loss_box_reg`` of the box head,
-    ``loss_objectness`` and ``loss_rpn_box_reg`` of the proposals. The ReID head is not trained.
+    ``loss_objectness`` and ``loss_rpn_box_reg`` of the proposals.
 
     Args:
-        tracktor: The network.
+        detector: The network, such as ``Tracktor.detector``.
         sequences: Sequences with images and ground truth.
         schedule: How long, on what, and at which rate.
-        seed: Decides which frames are drawn, which of them are mirrored, and what torchvision samples.
+        seed: Decides which frames are drawn, how they are changed, and what torchvision samples.
 
     Raises:
         ValueError: there are no people to train on.
@@ -83,12 +109,13 @@ class DetectorTraining(Training):
     max_gradient_norm = 10.0
 
     def __init__(
-        self, tracktor: Tracktor, sequences: Iterable[mot.Sequence], schedule: DetectorSchedule, seed: int
+        self, detector: FasterRCNN, sequences: Iterable[mot.Sequence], schedule: DetectorSchedule, seed: int
     ) -> None:
-        self.network: Tracktor = tracktor
+        self.network: FasterRCNN = detector
         self.seed, self.steps, self.schedule = seed, schedule.steps, schedule
         self.frames = labeled_frames(sequences, "train", schedule.min_visibility)
-        trained = [parameter for parameter in tracktor.detector.parameters() if parameter.requires_grad]
+        self.augment = augmentation(detector.transform.min_size[0], schedule.zoom)
+        trained = [parameter for parameter in detector.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
             trained, schedule.learning_rate, weight_decay=schedule.weight_decay
         )
@@ -99,12 +126,18 @@ class DetectorTraining(Training):
 
     def loss(self, step: int) -> dict[str, Tensor]:
         """Return torchvision's four losses of a batch of frames."""
-        rng = self.rng(step)
-        drawn = [self.frames[i] for i in rng.choice(len(self.frames), self.schedule.images)]
-        is_mirrored = rng.random(len(drawn)) < 0.5
         images, targets = [], []
-        for item, flip in zip(drawn, is_mirrored, strict=True):
-            image, target = load_example(item, bool(flip))
-            images.append(image.to(self.device))
-            targets.append({name: tensor.to(self.device) for name, tensor in target.items()})
-        return self.network.detector(images, targets)
+        for index in self.rng(step).choice(len(self.frames), self.schedule.images):
+            image, boxes = load_example(self.frames[index])
+            changed = self.augment(
+                {
+                    "image": tv_tensors.Image(image),
+                    "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=image.shape[-2:]),
+                    "labels": torch.full((len(boxes),), PERSON),
+                }
+            )
+            images.append(changed["image"].as_subclass(Tensor).to(self.device))
+            targets.append(
+                {key: changed[key].as_subclass(Tensor).to(self.device) for key in ("boxes", "labels")}
+            )
+        return self.network(images, targets)

@@ -13,9 +13,9 @@ from torch.nn.functional import softplus
 
 from ..boxes import from_table
 from ..data import mot
+from ..data.image_files import to_tensor
 from ..distance import appearance_distance
 from ..trackers.reid import Embedder, crops
-from ..trackers.tracking import to_tensor
 from .schedules import ReIDSchedule
 from .trainer import Training, warm_cosine
 

@@ -74,7 +74,8 @@ class DetectorSchedule:
     """How the detector is trained: ``steps`` of AdamW on ``images`` frames each, a warm-up and a cosine
     decay.
 
-    ``min_visibility``, in [0, 1], is that from which a person is to be found.
+    ``min_visibility``, in [0, 1], is that from which a person is to be found; ``zoom`` the range of factors
+    by which images are enlarged.
     """
 
     steps: int
@@ -82,12 +83,14 @@ class DetectorSchedule:
     learning_rate: float = 3e-4
     weight_decay: float = 1e-4
     min_visibility: float = 0.25
+    zoom: tuple[float, float] = (0.6, 1.5)
 
     def describe(self) -> str:
         """Return the schedule in a line, for a table's provenance."""
         return (
-            f"{self.steps:,} steps of {self.images} images, AdamW {self.learning_rate:g} with warm-up and "
-            f"cosine decay, people at least {self.min_visibility:.0%} visible"
+            f"{self.steps:,} steps of {self.images} square crops, zoomed by {self.zoom[0]:g} to "
+            f"{self.zoom[1]:g}, AdamW {self.learning_rate:g} with warm-up and cosine decay, people at least "
+            f"{self.min_visibility:.0%} visible"
         )
 
 

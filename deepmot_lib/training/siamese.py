@@ -18,10 +18,10 @@ from torch import Tensor
 from ..boxes import by_frame, centers, mirror
 from ..columns import XYXY
 from ..data import mot
+from ..data.image_files import to_tensor
 from ..trackers.crops import to_crop
 from ..trackers.goturn import GOTURN
 from ..trackers.siamrpn import SiamRPN
-from ..trackers.tracking import to_tensor
 from .perturbation import perturb
 from .schedules import PairSchedule
 from .trainer import Training, warm_cosine
