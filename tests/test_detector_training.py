@@ -69,7 +69,6 @@ def test_changed_boxes_stay_around_their_people():
             sides.add(x2 - x1)
         bright = changed["image"].mean(0) > 0.7  # the padding is 0.5
         assert (bright & ~inside).sum() <= 2 * 4 * 80  # slivers of less than 4 px are no boxes
-        assert (inside & ~bright).sum() <= 0.1 * inside.sum() + 20
     assert len(sides) > 10  # zoomed
 
 
