@@ -2,6 +2,9 @@
 
 Training a tracker's heads and validating them passes the same frames again and again through a backbone that
 does not change. On a CPU that is nineteen twentieths of the time.
+
+Features are rounded to half precision, which halves the files: the pyramid of a frame of 960 x 540 pixels
+takes 5.6 MB, so that MOT17's four sequences of ``data/README.md`` (3,075 frames) fit ``MAX_BYTES``.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ class FeatureStore:
     """What one network's backbone computes of images, by image, in a folder.
 
     A damaged file is made anew. The folder stops growing at ``max_bytes``: what no longer fits is computed
-    each time, which takes longer and gives the same.
+    each time, which takes longer and gives the same, rounded alike.
 
     Args:
         folder: Where the features are kept; networks may share it.
@@ -53,17 +56,30 @@ class FeatureStore:
             compute: Makes a tuple of tensors, numbers and containers of them.
 
         Returns:
-            That tuple, without gradient, on the image's device.
+            That tuple, without gradient, on the image's device; single-precision tensors hold values of half
+            precision.
         """
         pixels = image.cpu().contiguous().numpy()
         key = hashlib.blake2b(f"{pixels.shape}".encode(), key=self.owner, digest_size=16)
         key.update(pixels.data)
         file = self.folder / f"{key.hexdigest()}.pt"
         with contextlib.suppress(FileNotFoundError, tensor_files.TensorFileError):
-            return tensor_files.read(file, image.device)
+            return _convert(tensor_files.read(file, image.device), torch.float16, torch.float32)
         with torch.no_grad():
-            features = tuple(compute(image))
+            features = _convert(tuple(compute(image)), torch.float32, torch.float16)
         if self.bytes < self.max_bytes:
             tensor_files.write(file, features)
             self.bytes += file.stat().st_size
-        return features
+        return _convert(features, torch.float16, torch.float32)
+
+
+def _convert(value: Any, before: torch.dtype, after: torch.dtype) -> Any:
+    """Convert the tensors of one precision in nested containers; those that would overflow stay."""
+    if isinstance(value, dict):
+        return {key: _convert(each, before, after) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_convert(each, before, after) for each in value)
+    if isinstance(value, Tensor) and value.dtype == before:
+        converted = value.to(after)
+        return converted if converted.isfinite().all() or not value.isfinite().all() else value
+    return value
