@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.ops import roi_align
 
-from deepmot_lib.trackers.crops import crop, rectangles, squares, to_crop, to_image
+from deepmot_lib.trackers.crops import contains, crop, rectangles, squares, to_crop, to_image
 
 
 def boxes(*rows):
@@ -147,3 +147,9 @@ def test_no_gradient_flows_into_the_squares():
 def test_a_box_that_is_not_finite_is_named(value):
     with pytest.raises(ValueError, match="box 1 of 2 is not finite"):
         squares(boxes([0, 0, 1, 1], [0, value, 1, 1]), 2)
+
+
+def test_a_crop_contains_those_whose_center_is_in_it():
+    inside, right, above = [0.5, 0.2, 1.4, 0.8], [0.7, 0.2, 1.4, 0.8], [0.4, -0.6, 0.6, 0.5]
+    found = contains(boxes(inside, right, above, [math.nan] * 4))
+    assert found.tolist() == [True, False, False, False]

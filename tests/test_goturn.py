@@ -119,3 +119,27 @@ def test_pairs_without_a_target_teach_the_score_alone(image):
     gradient = tracker.regressor[-1].bias.grad
     assert torch.equal(gradient[:4], torch.zeros(4))
     assert gradient[4] > 0
+
+
+def test_the_score_loss_by_hand(image):
+    tracker = network(random=False)
+    with torch.no_grad():
+        tracker.regressor[-1].bias[4] = math.log(3)
+    memory = tracker.init_memory(image, BOXES)
+    targets = BOXES + 1
+    targets[1] = torch.nan  # has left
+    found, loss = tracker.propagate_with_score_loss(image, BOXES, memory, targets)
+    torch.testing.assert_close(found.boxes, BOXES)
+    # The scores are 3/4: two are right, one is not.
+    torch.testing.assert_close(loss, torch.tensor(-(2 * math.log(3 / 4) + math.log(1 / 4)) / 3))
+    targets[0] = BOXES[0] + 30  # its center is outside of the crop, whose sides are twice the box's
+    found, loss = tracker.propagate_with_score_loss(image, BOXES, memory, targets)
+    torch.testing.assert_close(loss, torch.tensor(-(math.log(3 / 4) + 2 * math.log(1 / 4)) / 3))
+    assert tracker.propagate_with_score_loss(image, BOXES[:0], memory[:0], BOXES[:0])[1].item() == 0
+
+
+def test_the_loss_of_a_clip_trains_the_regressor_alone():
+    tracker = network()
+    trained = {id(parameter) for parameter in tracker.trained()}
+    names = {name for name, parameter in tracker.named_parameters() if id(parameter) in trained}
+    assert names == {f"regressor.{layer}.{kind}" for layer in (0, 2, 4) for kind in ("weight", "bias")}

@@ -8,8 +8,9 @@ from torch.nn.functional import conv2d, cross_entropy, smooth_l1_loss
 from torchvision.ops import box_iou
 
 from deepmot_lib.trackers import siamrpn
+from deepmot_lib.trackers.anchors import decode, encode
 from deepmot_lib.trackers.crops import to_crop
-from deepmot_lib.trackers.siamrpn import SiamRPN, decode, encode
+from deepmot_lib.trackers.siamrpn import SiamRPN
 
 TINY = {"template": 63, "search": 95, "kernels": (5, 3, 3), "widths": (8, 8, 16)}
 BOXES = torch.tensor([[10.0, 12.0, 22.0, 40.0], [30.0, 5.0, 50.0, 45.0], [40.5, 20.25, 47.0, 36.0]])
@@ -217,6 +218,36 @@ def test_the_loss_without_any_target_is_the_backgrounds(image):
     loss = tracker.pair_loss(memory, crops, BOXES, torch.full((3, 4), 0.5), nobody)
     logits, _ = tracker.propose(memory, crops)
     torch.testing.assert_close(loss, -logits.log_softmax(-1)[..., 0].mean() / 2)
+
+
+def test_the_score_loss_is_that_of_the_classes_alone(image):
+    """All that ``pair_loss`` has besides is the regression: without positive anchors they are the same."""
+    tracker = network().train()
+    memory, (crops, square) = tracker.init_memory(image, BOXES), tracker.search_crops(image, BOXES)
+    targets = BOXES + torch.tensor([2.0, -1.0, 3.0, 2.0])
+    targets[1], targets[2] = torch.nan, BOXES[2] + 500  # gone, and far out of the crop
+    found, loss = tracker.propagate_with_score_loss(image, BOXES, memory, targets)
+    torch.testing.assert_close(found.boxes, tracker.propagate(image, BOXES, memory).boxes)
+    logits, _ = tracker.propose(memory, crops)
+    overlaps = box_iou(to_crop(targets, square)[:1], tracker.anchors)[0]
+    positives = (overlaps > 0.5) | (overlaps == overlaps.max())
+    negatives = torch.cat([logits[0, ~positives & (overlaps < 0.3)], logits[1], logits[2]])
+    want = -logits[0, positives].log_softmax(-1)[:, 1].mean() - negatives.log_softmax(-1)[:, 0].mean()
+    torch.testing.assert_close(loss, want / 2)
+    nobody = tracker.propagate_with_score_loss(image, BOXES[:0], memory[:0], BOXES[:0])[1]
+    assert nobody.item() == 0
+
+
+def test_the_loss_of_a_clip_does_not_train_the_first_layers():
+    tracker = network()
+    trained = {id(parameter) for parameter in tracker.trained()}
+    frozen = {name for name, parameter in tracker.named_parameters() if id(parameter) not in trained}
+    # Two convolutions with their normalizations and poolings; the third is trained.
+    assert frozen == {"tower.0.weight", "tower.1.weight", "tower.1.bias"} | {
+        "tower.4.weight",
+        "tower.5.weight",
+        "tower.5.bias",
+    }
 
 
 @pytest.mark.parametrize("sizes", [(63, 64), (31, 95), (95, 63), (63, 63)])

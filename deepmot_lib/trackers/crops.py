@@ -8,7 +8,7 @@ as in box files.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample
 
@@ -93,6 +93,19 @@ def to_image(
     """
     corner, side = region[..., :2], sizes(region)
     return torch.cat([boxes[..., :2] * side + corner, boxes[..., 2:] * side + corner], dim=-1)
+
+
+def contains(boxes: Float[Tensor, "*batch 4"]) -> Bool[Tensor, "*batch"]:
+    """Tell whose centers a crop contains.
+
+    Args:
+        boxes: ``(..., 4)`` xyxy in crop coordinates; NaN is not contained.
+
+    Returns:
+        ``(...)``.
+    """
+    center = centers(boxes)
+    return ((center > 0) & (center < 1)).all(dim=-1)
 
 
 def crop(

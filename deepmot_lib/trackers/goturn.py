@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
 
 from ..numerics import full_precision
-from .crops import crop, rectangles, to_crop, to_image
+from .crops import contains, crop, rectangles, to_crop, to_image
 from .tracker import Propagation, Tracker
 
 #: Unit of the predicted shift, as a fraction of the crop: the layers' outputs are then of the order of 1.
@@ -75,11 +77,33 @@ class GOTURN(Tracker):
         """Encode the templates: features (K, F)."""
         return self.features(self.template_crops(encoded, boxes))
 
+    def trained(self) -> Iterator[nn.Parameter]:
+        """Yield the parameters that the loss of a clip trains: of the regressor, not of the tower.
+
+        So Held et al. train GOTURN itself, on a tower from ImageNet.
+        """
+        return self.regressor.parameters()
+
     def propagate(self, encoded: Tensor, boxes: Tensor, memory: Tensor) -> Propagation:
-        crops, region = self.search_crops(encoded, boxes)
+        return self._propagate(encoded, boxes, memory)[0]
+
+    def propagate_with_score_loss(
+        self, encoded: Tensor, boxes: Tensor, memory: Tensor, targets: Tensor
+    ) -> tuple[Propagation, Tensor]:
+        """Propagate tracks, and compute the cross-entropy of the scores: is the target in the crop?"""
+        propagated, score, region = self._propagate(encoded, boxes, memory)
+        present = contains(to_crop(targets, region)).to(score)
+        loss = binary_cross_entropy_with_logits(score, present, reduction="sum")
+        return propagated, loss / max(1, len(score))
+
+    def _propagate(
+        self, image: Tensor, boxes: Tensor, memory: Tensor
+    ) -> tuple[Propagation, Float[Tensor, " K"], Float[Tensor, "K 4"]]:
+        """Propagate tracks; return the logits of their scores and the regions of their crops, too."""
+        crops, region = self.search_crops(image, boxes)
         shift, score = self.regress(memory, crops)
         before = to_crop(boxes.detach(), region)
-        return Propagation(to_image(before + shift, region), score.sigmoid())
+        return Propagation(to_image(before + shift, region), score.sigmoid()), score, region
 
     def template_crops(
         self, image: Float[Tensor, "3 height width"], boxes: Float[Tensor, "K 4"]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, cross_entropy, smooth_l1_loss
 
-from ..boxes import centers, from_centers, sizes
+from ..boxes import centers, from_centers
 from ..distance import jaccard_distance
 from ..numerics import full_precision
-from .crops import crop, squares, to_crop, to_image
+from .anchors import box_sizes, decode, encode, grid
+from .crops import contains, crop, squares, to_crop, to_image
 from .tracker import Propagation, Tracker
 
 _STRIDE = 8  # of the tower: one convolution and two poolings of stride 2
@@ -18,7 +21,6 @@ _STRIDE = 8  # of the tower: one convolution and two poolings of stride 2
 _POSITIVE, _NEGATIVE = 0.5, 0.3
 _BETA = 0.1  # where smooth L1 turns from quadratic to linear, in anchor sizes
 _BOX_WEIGHT = 5.0  # of the regression in the loss
-_MIN_SIDE = 1e-3  # of a box in crop coordinates
 
 
 class SiamRPN(Tracker):
@@ -54,6 +56,7 @@ class SiamRPN(Tracker):
     hann: Float[Tensor, " anchors"]
 
     name = "siamrpn"
+    score_weight = 10.0  # as in the released code
 
     def __init__(
         self,
@@ -82,6 +85,8 @@ class SiamRPN(Tracker):
         self.template, self.search, self.context = template, search, context
         self.window, self.penalty, self.smoothing = window, penalty, smoothing
         self.tower = _tower(kernels, widths)
+        pooling = [number for number, layer in enumerate(self.tower) if isinstance(layer, nn.MaxPool2d)]
+        self.frozen = pooling[-1] + 1  # layers that ``trained`` leaves out
         kernel, side = (_features(kernels, size) - 2 for size in (template, search))
         places = side - kernel + 1
         if kernel < 1 or places < 2 or search - template != _STRIDE * (places - 1):
@@ -99,7 +104,9 @@ class SiamRPN(Tracker):
         # Untrained, the boxes are the anchors: what two random products of features give would be far off.
         for parameter in self.box_adjust.parameters():
             nn.init.zeros_(parameter)
-        self.register_buffer("anchors", _anchors(template, search, context, ratios, places), persistent=False)
+        self.register_buffer(
+            "anchors", grid(places, _STRIDE / search, template / context / search, ratios), persistent=False
+        )
         hann = torch.hann_window(places + 2, periodic=False)[1:-1]
         hann = torch.outer(hann, hann).flatten().repeat(self.count)
         self.register_buffer("hann", hann, persistent=False)
@@ -111,13 +118,33 @@ class SiamRPN(Tracker):
         """Encode the templates: features (K, C, h, w)."""
         return self.features(self.template_crops(encoded, boxes))
 
+    def trained(self) -> Iterator[nn.Parameter]:
+        """Yield the parameters that the loss of a clip trains: all but the tower's layers up to its last
+        pooling, which are frozen as in the released code."""
+        yield from self.tower[self.frozen :].parameters()
+        for branch in (self.class_template, self.class_search, self.box_template, self.box_search):
+            yield from branch.parameters()
+        yield from self.box_adjust.parameters()
+
     def propagate(self, encoded: Tensor, boxes: Tensor, memory: Tensor) -> Propagation:
-        boxes = boxes.detach()
         crops, square = self.search_crops(encoded, boxes)
         logits, offsets = self.propose(memory, crops)
+        return self._best(logits, offsets, to_crop(boxes.detach(), square), square)
+
+    def propagate_with_score_loss(
+        self, encoded: Tensor, boxes: Tensor, memory: Tensor, targets: Tensor
+    ) -> tuple[Propagation, Tensor]:
+        """Propagate tracks, and compute the cross-entropy of the anchors' classes, as of ``pair_loss``."""
+        crops, square = self.search_crops(encoded, boxes)
+        logits, offsets = self.propose(memory, crops)
+        propagated = self._best(logits, offsets, to_crop(boxes.detach(), square), square)
+        target = to_crop(targets, square)
+        return propagated, _class_loss(logits, *self._labels(target.nan_to_num(), contains(target)))
+
+    def _best(self, logits: Tensor, offsets: Tensor, before: Tensor, square: Tensor) -> Propagation:
+        """Choose the best anchor of each track, whose box (K, 4) was ``before`` in crop coordinates."""
         scores = logits.softmax(dim=-1)[..., 1]
         found = decode(offsets, self.anchors)
-        before = to_crop(boxes, square)
         rank = scores.detach()
         if not self.training:
             change = _change(found.detach(), before.unsqueeze(1))
@@ -189,20 +216,22 @@ class SiamRPN(Tracker):
             The scalar loss.
         """
         logits, offsets = self.propose(memory, searches)
-        overlap = 1 - jaccard_distance(self.anchors, target).T  # (K, anchors)
-        # The best anchor is positive even where none overlaps enough, for boxes of rare shapes.
-        best = overlap >= overlap.amax(dim=1, keepdim=True).clamp(min=_NEGATIVE)
-        positive = ((overlap > _POSITIVE) | best) & present.unsqueeze(1)
-        negative = ~positive & ((overlap < _NEGATIVE) | ~present.unsqueeze(1))
-        loss = logits.sum() * 0
-        for kind, anchors in enumerate((negative, positive)):
-            if anchors.any():
-                labels = anchors.new_full((int(anchors.sum()),), kind, dtype=torch.long)
-                loss = loss + cross_entropy(logits[anchors], labels) / 2
+        negative, positive = self._labels(target, present)
+        loss = _class_loss(logits, negative, positive)
         if positive.any():
             expected = encode(target.unsqueeze(1), self.anchors)[positive]
             loss = loss + _BOX_WEIGHT * smooth_l1_loss(offsets[positive], expected, beta=_BETA)
         return loss
+
+    def _labels(
+        self, target: Float[Tensor, "K 4"], present: Bool[Tensor, " K"]
+    ) -> tuple[Bool[Tensor, "K anchors"], Bool[Tensor, "K anchors"]]:
+        """Label the anchors: which are negative, which positive."""
+        overlap = 1 - jaccard_distance(self.anchors, target).T
+        # The best anchor is positive even where none overlaps enough, for boxes of rare shapes.
+        best = overlap >= overlap.amax(dim=1, keepdim=True).clamp(min=_NEGATIVE)
+        positive = ((overlap > _POSITIVE) | best) & present.unsqueeze(1)
+        return ~positive & ((overlap < _NEGATIVE) | ~present.unsqueeze(1)), positive
 
     def _correlate(
         self, features: Float[Tensor, "K C s s"], kernels: Float[Tensor, "K OC h h"]
@@ -225,49 +254,24 @@ class SiamRPN(Tracker):
         return response.reshape(-1, self.count, values, places).transpose(2, 3).flatten(1, 2)
 
 
-def encode(
-    boxes: Float[Tensor, "*#batch 4"], anchors: Float[Tensor, "*#batch 4"]
-) -> Float[Tensor, "*#batch 4"]:
-    """Encode boxes as offsets from anchors.
-
-    Args:
-        boxes: ``(..., 4)`` xyxy in crop coordinates.
-        anchors: ``(..., 4)`` likewise.
-
-    Returns:
-        ``(..., 4)``: the shift of the center in anchor sizes, and the logarithms of the ratios of the sizes.
-    """
-    anchor_size = _sizes(anchors)
-    shift = (centers(boxes) - centers(anchors)) / anchor_size
-    return torch.cat([shift, (_sizes(boxes) / anchor_size).log()], dim=-1)
-
-
-def decode(
-    offsets: Float[Tensor, "*#batch 4"], anchors: Float[Tensor, "*#batch 4"]
-) -> Float[Tensor, "*#batch 4"]:
-    """Decode offsets from anchors to boxes: the inverse of :func:`encode`.
-
-    Args:
-        offsets: ``(..., 4)``, as :func:`encode` returns them.
-        anchors: ``(..., 4)`` xyxy in crop coordinates.
-
-    Returns:
-        ``(..., 4)`` xyxy in crop coordinates; the sizes are limited to e^-2 .. e^2 times those of the anchor.
-    """
-    anchor_size = _sizes(anchors)
-    center = centers(anchors) + offsets[..., :2] * anchor_size
-    return from_centers(center, anchor_size * offsets[..., 2:].clamp(-2, 2).exp())
-
-
-def _sizes(boxes: Tensor) -> Tensor:
-    """Return widths and heights (..., 2), above zero."""
-    return sizes(boxes).clamp(min=_MIN_SIDE)
+def _class_loss(
+    logits: Float[Tensor, "K anchors 2"],
+    negative: Bool[Tensor, "K anchors"],
+    positive: Bool[Tensor, "K anchors"],
+) -> Float[Tensor, ""]:
+    """Return the cross-entropy of the classes, negative and positive anchors of equal weight; 0 of none."""
+    loss = logits.sum() * 0
+    for kind, anchors in enumerate((negative, positive)):
+        if anchors.any():
+            labels = anchors.new_full((int(anchors.sum()),), kind, dtype=torch.long)
+            loss = loss + cross_entropy(logits[anchors], labels) / 2
+    return loss
 
 
 def _change(found: Tensor, before: Tensor) -> Tensor:
     """Return the change of shape times the change of size, each as a ratio of at least 1."""
-    width, height = _sizes(found).unbind(-1)
-    width_before, height_before = _sizes(before).unbind(-1)
+    width, height = box_sizes(found).unbind(-1)
+    width_before, height_before = box_sizes(before).unbind(-1)
     shape = (height / width) / (height_before / width_before)
     size = ((width * height) / (width_before * height_before)).sqrt()
     return torch.maximum(shape, 1 / shape) * torch.maximum(size, 1 / size)
@@ -275,7 +279,7 @@ def _change(found: Tensor, before: Tensor) -> Tensor:
 
 def _smoothed(box: Tensor, before: Tensor, rate: Tensor) -> Tensor:
     """Interpolate the size of boxes (K, 4) from that of ``before`` by ``rate`` (K, 1)."""
-    return from_centers(centers(box), rate * _sizes(box) + (1 - rate) * _sizes(before))
+    return from_centers(centers(box), rate * box_sizes(box) + (1 - rate) * box_sizes(before))
 
 
 def _tower(kernels: tuple[int, ...], widths: tuple[int, ...]) -> nn.Sequential:
@@ -301,15 +305,3 @@ def _features(kernels: tuple[int, ...], size: int) -> int:
         size = size if number == 0 else size - kernel + 1
         size = (size - 3) // 2 + 1 if number < 2 else size
     return size
-
-
-def _anchors(template: int, search: int, context: float, ratios: tuple[float, ...], places: int) -> Tensor:
-    """Return the anchors (ratios * places * places, 4), xyxy in crop coordinates, row-major for each ratio.
-
-    An anchor's longer side is that of the template's box, so that only the shape varies.
-    """
-    long = template / context / search
-    shapes = torch.tensor([(min(1, 1 / ratio), min(1, ratio)) for ratio in ratios]) * long  # width, height
-    middle = 0.5 + (torch.arange(places) - (places - 1) / 2) * _STRIDE / search
-    y, x = torch.meshgrid(middle, middle, indexing="ij")
-    return from_centers(torch.stack([x, y], dim=-1).reshape(1, -1, 2), shapes.unsqueeze(1)).reshape(-1, 4)

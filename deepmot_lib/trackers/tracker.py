@@ -33,10 +33,12 @@ class Tracker(nn.Module, ABC):
     Attributes:
         name: Its name in tables and on the command line: tracktor, goturn or siamrpn.
         options: The arguments of the constructor, as plain data.
+        score_weight: The weight of its score loss where its boxes are trained by the loss of a clip.
     """
 
     name: str
     options: dict[str, Any]
+    score_weight: float = 1.0
 
     def trained(self) -> Iterator[nn.Parameter]:
         """Yield the parameters that are trained by the loss of a clip: by default all."""
@@ -80,3 +82,28 @@ class Tracker(nn.Module, ABC):
         Returns:
             Their boxes, scores and embeddings in the frame.
         """
+
+    def propagate_with_score_loss(
+        self,
+        encoded: Any,
+        boxes: Float[Tensor, "K 4"],
+        memory: Float[Tensor, "K ..."],
+        targets: Float[Tensor, "K 4"],
+    ) -> tuple[Propagation, Float[Tensor, ""]]:
+        """Propagate tracks, and compute the loss of the tracker's own scores, by one pass of the network.
+
+        The DeepMOT loss moves the boxes and knows no scores: of layers that both share, those would drift.
+        The tracker's own loss keeps them true.
+
+        Args:
+            encoded: As of :meth:`propagate`.
+            boxes: ``(K, 4)`` likewise.
+            memory: ``(K, ...)`` likewise.
+            targets: ``(K, 4)`` where the tracks' objects truly are in the frame, xyxy [px]; NaN for those
+                who have left it.
+
+        Returns:
+            What :meth:`propagate` returns, and the scalar loss, a mean over the tracks: 0 of no tracks, and
+            of a tracker whose scores are not trained with its boxes, as by default.
+        """
+        return self.propagate(encoded, boxes, memory), boxes.new_zeros(())

@@ -15,11 +15,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..boxes import by_frame, centers, mirror
+from ..boxes import by_frame, mirror
 from ..columns import XYXY
 from ..data import mot
 from ..data.image_files import to_tensor
-from ..trackers.crops import to_crop
+from ..trackers.crops import contains, to_crop
 from ..trackers.goturn import GOTURN
 from ..trackers.siamrpn import SiamRPN
 from .perturbation import perturb
@@ -120,8 +120,7 @@ def pair_loss(tracker: GOTURN | SiamRPN, pairs: list[CropPair], generator: torch
         first, second, template, search, target, present = (part.to(device) for part in pair)
         searches, square = tracker.search_crops(second, search)
         target = to_crop(target, square)
-        center = centers(target)
-        present = present & ((center > 0) & (center < 1)).all(dim=1)  # NaN, of a person who left, is neither
+        present = present & contains(target)  # not of a person who left: NaN
         target = torch.where(present.unsqueeze(1), target, 0.5)
         parts.append(
             (tracker.template_crops(first, template), searches, to_crop(search, square), target, present)
