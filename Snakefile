@@ -217,7 +217,7 @@ rule story:
     output:
         notebook=f"{NOTEBOOKS}/{{name}}.ipynb",
     wildcard_constraints:
-        name="01_distance_metrics|05_deepmot_loss|06_gradient_visualization",
+        name="index|01_distance_metrics|05_deepmot_loss|06_gradient_visualization",
     params:
         code=lambda wildcards: code(wildcards.name),
     log:
@@ -237,7 +237,7 @@ FINISHED = [
     rules.benchmark.output,
     expand(
         rules.story.output,
-        name=["01_distance_metrics", "05_deepmot_loss", "06_gradient_visualization"],
+        name=["index", "01_distance_metrics", "05_deepmot_loss", "06_gradient_visualization"],
     ),
 ]
 

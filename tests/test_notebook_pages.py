@@ -1,6 +1,7 @@
 """Executed notebooks as pages: all formulas drawn, nothing fetched from elsewhere, no dead link."""
 
 import re
+from urllib.parse import unquote
 
 import nbformat
 import pytest
@@ -34,7 +35,9 @@ def test_a_page_needs_nothing_but_the_checkout(notebook, tmp_path):
     assert not any("\\" in formula.text for formula in soup.find_all("math"))
     for link in soup.find_all("a", href=True):
         if not re.match(r"https?:", link["href"]):
-            assert (page.parent / link["href"].partition("#")[0]).exists(), link["href"]
+            file, _, fragment = link["href"].partition("#")
+            assert (page.parent / file).exists(), link["href"]
+            assert file or soup.find(id=unquote(fragment)), link["href"]
 
 
 def test_pages_are_made_from_the_command_line(tmp_path):
@@ -42,3 +45,7 @@ def test_pages_are_made_from_the_command_line(tmp_path):
     assert sorted(path.stem for path in tmp_path.iterdir()) == [path.stem for path in COMMITTED[:2]]
     with pytest.raises(FileNotFoundError):
         notebook_pages.main([str(tmp_path), str(tmp_path / "none.ipynb")])
+    soup = BeautifulSoup((tmp_path / f"{COMMITTED[0].stem}.html").read_text(), "html.parser")
+    links = [link["href"] for link in soup.find_all("a", href=True)]
+    assert f"{COMMITTED[1].stem}.html" in links, "a page leads to the next page"
+    assert any(link.endswith("/index.ipynb") for link in links), "and to a notebook that has none"

@@ -68,7 +68,9 @@ def test_jupyterlab_starts_with_the_callers_folders(relative, tmp_path, monkeypa
     with pytest.raises(SystemExit):
         notebooks.main(["lab", "notebooks"])
     ((_, words, environment),) = called
-    assert words == [sys.executable, "-m", "jupyter", "lab", "notebooks"]
+    assert words[:4] == [sys.executable, "-m", "jupyter", "lab"]
+    # It opens at the index, and links out of the folder, to the library's source, work.
+    assert words[4:] == [str(Path.cwd()), "--LabApp.default_url=/lab/tree/notebooks/index.ipynb"]
     assert environment["DEEPMOT_DATA"] == str(tmp_path.parent / "data")
     assert environment["DEEPMOT_OUT"] == str(tmp_path / "home" / "out")
     assert environment["JUPYTER_PREFER_ENV_PATH"] == "1"

@@ -14,6 +14,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import nbformat
 import papermill
@@ -114,11 +115,13 @@ def main(arguments: list[str] | None = None) -> None:
     several = commands.add_parser("refresh", help="execute notebooks in place, outputs ready for git")
     several.add_argument("notebooks", type=Path, nargs="+")
     lab = commands.add_parser("lab", help="open JupyterLab with this environment's kernel")
-    lab.add_argument("folder", type=Path)
+    lab.add_argument("folder", type=Path, help="opens at its index.ipynb; links may lead beside the folder")
     options = parser.parse_args(arguments)
     if options.command == "lab":
         folders.resolve()
-        command = [sys.executable, "-m", "jupyter", "lab", str(options.folder)]
+        folder = options.folder.resolve()
+        command = [sys.executable, "-m", "jupyter", "lab", str(folder.parent)]
+        command.append(f"--LabApp.default_url=/lab/tree/{quote(folder.name)}/index.ipynb")
         os.execve(sys.executable, command, {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"})
     if options.command == "run":
         print(f"kernel: {NAME}", flush=True)

@@ -8,9 +8,12 @@ nbconvert's own pages load MathJax and more from the network, and show TeX sourc
 from __future__ import annotations
 
 import argparse
+import html
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from jinja2 import pass_context
 from jinja2.runtime import Context
@@ -20,6 +23,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from ..data.files import atomic
 from ..experiments.engine import ENGINE, end_with
+from .wayfinding import anchor
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
@@ -29,12 +33,18 @@ _NO_SCRIPTS = "{% extends 'lab/index.html.j2' %}" + "".join(
 
 
 class _Renderer(IPythonRenderer):
-    """Markdown with MathML, and links relative to the page instead of the notebook."""
+    """Markdown with MathML, headings that can be linked to, and links relative to the page."""
 
-    def __init__(self, base: str) -> None:
-        """Create a renderer; ``base`` is the notebooks' folder relative to the page's."""
+    def __init__(self, base: str, pages: Collection[str] = ()) -> None:
+        """Create a renderer; ``base`` is the notebooks' folder relative to the page's, ``pages`` the names of
+        the pages beside it."""
         super().__init__(escape=False, exclude_anchor_links=True)
-        self.base = base
+        self.base, self.pages = base, pages
+
+    def heading(self, text: str, level: int, **attrs: Any) -> str:
+        """Render a heading under the fragment that JupyterLab gives it."""
+        name = anchor(html.unescape(re.sub(r"<[^>]*>", "", text)))
+        return super().heading(text, level, **attrs | {"id": html.escape(name)})
 
     def inline_math(self, body: str) -> str:
         """Render an inline formula."""
@@ -45,31 +55,36 @@ class _Renderer(IPythonRenderer):
         return convert(body, display="block")
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
-        """Render a link."""
-        is_relative = not re.match(r"[a-z]+:|#", url)
-        return super().link(text, f"{self.base}/{url}" if is_relative else url, title)
+        """Render a link: to the page of a notebook where there is one, else to the file."""
+        file, mark, fragment = url.partition("#")
+        if file.endswith(".ipynb") and Path(file).stem in self.pages:
+            url = f"{Path(file).stem}.html{mark}{fragment}"
+        elif file and not re.match(r"[a-z]+:", url):
+            url = f"{self.base}/{url}"
+        return super().link(text, url, title)
 
 
 class PageExporter(HTMLExporter):
     """nbconvert's page without scripts."""
 
-    def __init__(self, base: str) -> None:
-        """Create an exporter; ``base`` is the notebooks' folder relative to the page's."""
+    def __init__(self, base: str, pages: Collection[str] = ()) -> None:
+        """Create an exporter; ``base`` and ``pages`` as the renderer's."""
         super().__init__(raw_template=_NO_SCRIPTS)
-        self.base = base
+        self.base, self.pages = base, pages
 
     @pass_context
     def markdown2html(self, context: Context, source: str) -> str:
         """Render Markdown: nbconvert's filter of this name."""
-        return str(MarkdownWithMath(renderer=_Renderer(self.base)).render(source))
+        return str(MarkdownWithMath(renderer=_Renderer(self.base, self.pages)).render(source))
 
 
-def write(notebook: str | Path, folder: str | Path) -> Path:
+def write(notebook: str | Path, folder: str | Path, pages: Collection[str] = ()) -> Path:
     """Write an executed notebook as ``folder/NAME.html``.
 
     Args:
         notebook: The executed copy; its relative links are those of the checkout's ``notebooks/``.
         folder: The folder to write to.
+        pages: Names of the notebooks whose pages are written beside it: links to these lead to their pages.
 
     Returns:
         The page.
@@ -78,7 +93,7 @@ def write(notebook: str | Path, folder: str | Path) -> Path:
     base = Path(os.path.relpath(NOTEBOOKS, folder)).as_posix()
     page = folder / f"{notebook.stem}.html"
     with atomic(page) as temporary:
-        temporary.write_text(PageExporter(base).from_filename(str(notebook))[0])
+        temporary.write_text(PageExporter(base, pages).from_filename(str(notebook))[0])
     return page
 
 
@@ -93,8 +108,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if engine := os.environ.get(ENGINE):
         end_with(engine)
+    pages = {notebook.stem for notebook in options.notebooks}
     for notebook in options.notebooks:
-        write(notebook, options.folder)
+        write(notebook, options.folder, pages)
 
 
 if __name__ == "__main__":
