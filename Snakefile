@@ -139,9 +139,10 @@ def trained_before(wildcards):
     """The runs that a run starts from or tracks with: see experiments/trackers.py."""
     run = settings.TrackerRun(**{**wildcards, "seed": int(wildcards.seed)})
     vanilla = [settings.TrackerRun(tracker, "vanilla") for tracker in ("tracktor", run.tracker)]
-    if run.reid == "external":  # no training of its own, and one network of ReID for all
-        vanilla += [run._replace(reid="none"), settings.TrackerRun("tracktor", "vanilla", "external")]
-    table = f"{TABLES}/tracker_{{tracker}}_{{loss}}_{{reid}}_{{matcher}}_seed{{seed}}.csv"
+    vanilla += [run.weights_run]  # external ReID and control heads have no training of their own
+    if run.reid == "external":  # one network for all
+        vanilla += [settings.TrackerRun("tracktor", "vanilla", "external")]
+    table = f"{TABLES}/tracker_{{tracker}}_{{loss}}_{{reid}}_{{matcher}}_{{training}}_seed{{seed}}.csv"
     return [table.format(**one._asdict()) for one in dict.fromkeys(vanilla) if one != run]
 
 
@@ -151,23 +152,25 @@ rule tracker_training:
         trained_before,
         source=source("07_tracker_training"),
     output:
-        notebook=f"{NOTEBOOKS}/07_tracker_training-{{tracker}}-{{loss}}-{{reid}}-{{matcher}}-seed{{seed}}.ipynb",
-        table=f"{TABLES}/tracker_{{tracker}}_{{loss}}_{{reid}}_{{matcher}}_seed{{seed}}.csv",
+        notebook=f"{NOTEBOOKS}/07_tracker_training-{{tracker}}-{{loss}}-{{reid}}-{{matcher}}-{{training}}-seed{{seed}}.ipynb",
+        table=f"{TABLES}/tracker_{{tracker}}_{{loss}}_{{reid}}_{{matcher}}_{{training}}_seed{{seed}}.csv",
     wildcard_constraints:
         tracker="tracktor|goturn|siamrpn",
         loss=r"vanilla|smooth_l1|dMOTP|dMOTA[-+A-Z]*(dMOTP)?[-A-Z]*",
-        reid="none|external|distance|separate",
+        reid="|".join(["none", "external", "head", *settings.CONTROL_HEADS]),
+        training="release|paper",
         seed=r"\d+",
     params:
         code=code("07_tracker_training"),
     log:
-        f"{RUNS}/logs/07_tracker_training-{{tracker}}-{{loss}}-{{reid}}-{{matcher}}-seed{{seed}}.log",
+        f"{RUNS}/logs/07_tracker_training-{{tracker}}-{{loss}}-{{reid}}-{{matcher}}-{{training}}-seed{{seed}}.log",
     shell:
         run(
             tracker="{wildcards.tracker}",
             loss="{wildcards.loss}",
             reid="{wildcards.reid}",
             matcher="{wildcards.matcher}",
+            training="{wildcards.training}",
             seed="{wildcards.seed}",
         )
 

@@ -43,7 +43,7 @@ def tiny() -> settings.Settings:
         runs=(
             TrackerRun("tracktor", "vanilla"),
             TrackerRun("tracktor", "smooth_l1"),
-            TrackerRun("tracktor", DEEPMOT, "distance", DHN),
+            TrackerRun("tracktor", DEEPMOT, "head", DHN),
             TrackerRun("siamrpn", DEEPMOT, "none", DHN),
         ),
     )

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 MATCHER_RUNS = [MatcherRun(name, "eq3", 0) for name in ("seq_gru", "min_sum", "greedy")]
 TRACKER_RUNS = [
     TrackerRun("tracktor", "vanilla"),
-    TrackerRun("tracktor", DEEPMOT, "distance", DHN),
+    TrackerRun("tracktor", DEEPMOT, "head", DHN),
     TrackerRun("tracktor", "smooth_l1", "external"),
     TrackerRun("goturn", "smooth_l1"),
     TrackerRun("siamrpn", DEEPMOT, "none", "min_sum"),

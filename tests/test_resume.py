@@ -86,7 +86,7 @@ def deepmot(sequence: mot.Sequence, folder: Path) -> Training:
         DEEPMOT,
         SEED,
         reid="distance",
-        validation=lambda: -float(tracktor.reid.weight.norm()),
+        validation=lambda: -float(tracktor.reid.linear.weight.norm()),
         matrices=folder / "matrices",
     )
 

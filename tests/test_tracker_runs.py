@@ -21,7 +21,7 @@ from deepmot_lib.training.schedules import DetectorSchedule, PairSchedule, ReIDS
 pytestmark = pytest.mark.slow
 
 VANILLA = TrackerRun("tracktor", "vanilla")
-HEAD = TrackerRun("tracktor", DEEPMOT, "distance", DHN)
+HEAD = TrackerRun("tracktor", DEEPMOT, "head", DHN)
 SMOOTH = TrackerRun("tracktor", "smooth_l1")
 
 
@@ -162,7 +162,7 @@ def test_validation_is_of_the_third_quarters(tiny, tmp_path, monkeypatch):
 
 def test_results_of_a_run_that_was_not_scored_are_missed(tiny):
     with pytest.raises(FileNotFoundError, match="this run has not been scored"):
-        study.results(tiny, TrackerRun("tracktor", "dMOTP", "distance", DHN))
+        study.results(tiny, TrackerRun("tracktor", "dMOTP", "head", DHN))
 
 
 # --- its data -----------------------------------------------------------------------------------------------

@@ -71,9 +71,22 @@ def test_no_tracks_are_no_problem(tracktor, image):
     assert [tuple(part.shape) for part in found] == [(0, 4), (0,), (0, 128)]
 
 
-def test_what_it_remembers_is_the_appearance(tracktor, image):
+def test_tracks_are_embedded_where_their_boxes_have_moved(tracktor, image):
     seen = tracktor.encode(image)
-    assert torch.allclose(tracktor.init_memory(seen, BOXES), tracktor.propagate(seen, BOXES).appearance)
+    found = tracktor.propagate(seen, BOXES)
+    assert torch.allclose(tracktor.init_memory(seen, found.boxes), found.appearance)
+    assert not torch.allclose(tracktor.init_memory(seen, BOXES), found.appearance)
+
+
+def test_of_the_embeddings_only_the_reid_head_gets_a_gradient(tracktor, image):
+    tracktor.zero_grad()
+    tracktor.propagate(tracktor.encode(image), BOXES).appearance.square().sum().backward()
+    reached = {name for name, p in tracktor.named_parameters() if p.grad is not None}
+    assert reached == {"reid.linear.weight", "reid.linear.bias"}
+
+
+def test_tracktor_without_a_head_remembers_nothing(tracktor, image):
+    seen = tracktor.encode(image)
     assert Tracktor("tiny", side=96).init_memory(seen, BOXES).shape == (3, 0)
 
 
@@ -94,7 +107,7 @@ def test_the_gradient_reaches_heads_and_backbone(tracktor, image):
         name for name, p in tracktor.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0
     }
     for name in (
-        "reid.weight",
+        "reid.linear.weight",
         "detector.roi_heads.box_predictor.bbox_pred.weight",
         "detector.roi_heads.box_predictor.cls_score.weight",
         "detector.roi_heads.box_head.fc6.weight",
@@ -149,7 +162,7 @@ def test_an_unknown_backbone_is_refused():
 @packaged
 def test_mobilenet_starts_from_the_packages_weights_and_keeps_its_statistics(image):
     tracktor = Tracktor("mobilenet_v2", side=96, reid=True)
-    assert sum(p.numel() for p in tracktor.reid.parameters()) == 1024 * 128 + 128  # Sec. 5.3: about 131 K
+    assert sum(p.numel() for p in tracktor.reid.parameters()) == 64 * 8 * 4 * 128 + 128
     whole = mobilenet_v2(weights=None)
     names = whole.features.state_dict()
     whole.features.load_state_dict(dict(zip(names, backbones._packaged().values(), strict=True)))

@@ -22,7 +22,7 @@ from .settings import DEEPMOT, DHN, TrackerRun
 #: Our rows: those of Tables 1 and 3 that are named before any last quarter was looked at, first seeds.
 OURS = {
     "Tracktor (vanilla)": TrackerRun("tracktor", "vanilla"),
-    "DeepMOT-Tracktor": TrackerRun("tracktor", DEEPMOT, "distance", DHN),
+    "DeepMOT-Tracktor": TrackerRun("tracktor", DEEPMOT, "head", DHN),
     "DeepMOT-Tracktor +ReIDext": TrackerRun("tracktor", DEEPMOT, "external", DHN),
     "GOTURN (pre-trained)": TrackerRun("goturn", "vanilla"),
     "DeepMOT-GOTURN": TrackerRun("goturn", DEEPMOT, "none", DHN),

@@ -9,48 +9,51 @@ import pandas as pd
 
 from .. import evaluation, paper
 from . import tables
-from .settings import DEEPMOT, DHN
+from .settings import CONTROL_HEADS, DEEPMOT, DHN
 
 #: What makes a row, apart from the seed: the fields of ``profiles.TrackerRun``.
-KEYS = ["tracker", "loss", "reid", "matcher"]
+KEYS = ["tracker", "loss", "reid", "matcher", "training"]
 #: The measures of the paper's tables and, last, HOTA; MT and ML in percent of the people.
 MEASURES = ["MOTA", "MOTP", "IDF1", "MT", "ML", "FP", "FN", "IDS", "HOTA"]
 
-_VANILLA, _SMOOTH_L1 = ("vanilla", "external", "none"), ("smooth_l1", "external", "none")
-_HEAD = (DEEPMOT, "distance", DHN)
+
+def _run(tracker: str, loss: str, reid: str = "none", training: str = "release") -> tuple[str, ...]:
+    """Return the keys of a run; the losses on distances take the paper's matcher."""
+    return (tracker, loss, reid, "none" if loss in ("vanilla", "smooth_l1") else DHN, training)
+
+
+_LOSSES = [("Vanilla", "vanilla"), ("Smooth L1", "smooth_l1"), ("DeepMOT", DEEPMOT)]
 #: By number: the paper's keys of a row and, in the order of ``KEYS``, the run that answers it.
 TABLES: dict[int, dict[tuple[str, ...], tuple[str, ...]]] = {
     1: {
-        ("Vanilla", "Base"): ("tracktor", "vanilla", "none", "none"),
-        ("Vanilla", "+ReIDext"): ("tracktor", *_VANILLA),
-        ("Smooth L1", "Base"): ("tracktor", "smooth_l1", "none", "none"),
-        ("Smooth L1", "+ReIDext"): ("tracktor", *_SMOOTH_L1),
-        ("DeepMOT", "Base"): ("tracktor", DEEPMOT, "none", DHN),
-        ("DeepMOT", "+ReIDext"): ("tracktor", DEEPMOT, "external", DHN),
-        ("DeepMOT", "+ReIDhead"): ("tracktor", *_HEAD),
-        ("DeepMOT", "+ReIDhead, IDS apart"): ("tracktor", DEEPMOT, "separate", DHN),
+        **{
+            (name, label): _run("tracktor", loss, reid)
+            for name, loss in _LOSSES
+            for label, reid in (("Base", "none"), ("+ReIDext", "external"))
+        },
+        ("DeepMOT", "+ReIDhead"): _run("tracktor", DEEPMOT, "head"),
+        ("DeepMOT", "+ReIDhead, as in the text"): _run("tracktor", DEEPMOT, "head", "paper"),
+        **{
+            ("DeepMOT", f"+ReID{head}".replace("-", " ")): _run("tracktor", DEEPMOT, head)
+            for head in CONTROL_HEADS
+        },
     },
     2: {
-        ("Vanilla",): ("tracktor", *_VANILLA),
-        ("Smooth L1",): ("tracktor", *_SMOOTH_L1),
+        ("Vanilla",): _run("tracktor", "vanilla", "external"),
+        ("Smooth L1",): _run("tracktor", "smooth_l1", "external"),
         **{
-            (loss,): ("tracktor", loss, "distance", DHN)
-            for loss in ("dMOTP", "dMOTA", "dMOTA+dMOTP-IDS", DEEPMOT)
+            (loss,): _run("tracktor", loss, "head") for loss in ("dMOTP", "dMOTA", "dMOTA+dMOTP-IDS", DEEPMOT)
         },
     },
     3: {
         **{
-            (name, training): (tracker, loss, "none", matcher)
+            (name, training): _run(tracker, loss)
             for name, tracker in (("GOTURN", "goturn"), ("SiamRPN", "siamrpn"))
-            for training, loss, matcher in (
-                ("Pre-trained", "vanilla", "none"),
-                ("Smooth L1", "smooth_l1", "none"),
-                ("DeepMOT", DEEPMOT, DHN),
-            )
+            for training, loss in [("Pre-trained", "vanilla"), *_LOSSES[1:]]
         },
-        ("Tracktor", "Vanilla"): ("tracktor", *_VANILLA),
-        ("Tracktor", "Smooth L1"): ("tracktor", *_SMOOTH_L1),
-        ("Tracktor", "DeepMOT"): ("tracktor", *_HEAD),
+        ("Tracktor", "Vanilla"): _run("tracktor", "vanilla", "external"),
+        ("Tracktor", "Smooth L1"): _run("tracktor", "smooth_l1", "external"),
+        ("Tracktor", "DeepMOT"): _run("tracktor", DEEPMOT, "head"),
     },
 }
 

@@ -58,10 +58,11 @@ class TrackerRun(NamedTuple):
     Attributes:
         tracker: "tracktor", "goturn" or "siamrpn".
         loss: "vanilla" (not trained further) or one of ``training.deepmot.LOSSES``.
-        reid: What re-identifies people: "none", "external" (a network beside the tracker), or the tracker's
-            own ReID head, trained by the appearance in D ("distance", Sec. 4.1) or by switches of its own
-            ("separate", the released code).
+        reid: What re-identifies people: "none", "external" (a network beside the tracker), "head" (the
+            tracker's own ReID head, trained by the loss), or a control, one of ``CONTROL_HEADS``.
         matcher: The network between D and the loss; "none" where the loss takes none.
+        training: "release" (as the released code trains) or "paper" (as the paper's text says);
+            docs/deviations.md tells how they differ. A vanilla tracker has had neither.
         seed: Decides the initialization of the head and all that the training draws.
     """
 
@@ -69,22 +70,28 @@ class TrackerRun(NamedTuple):
     loss: str
     reid: str = "none"
     matcher: str = "none"
+    training: str = "release"
     seed: int = 0
 
     @property
     def has_head(self) -> bool:
-        """Whether the tracker has a ReID head."""
-        return self.reid in ("distance", "separate")
+        """Whether the tracker has a ReID head that the loss trains."""
+        return self.reid == "head"
+
+    @property
+    def control_head(self) -> str | None:
+        """What trains the head of a control, such as "triplet"; None for no control."""
+        return self.reid.removeprefix("head-") if self.reid in CONTROL_HEADS else None
 
     @property
     def weights_run(self) -> TrackerRun:
-        """The run whose weights this one takes: an external ReID changes nothing in the tracker."""
-        return self._replace(reid="none") if self.reid == "external" else self
+        """The run whose weights this one takes: external ReID and control heads change nothing else."""
+        return self if self.has_head else self._replace(reid="none")
 
     @property
     def label(self) -> str:
         """The run in one word, as file names take it."""
-        return "_".join([self.tracker, self.loss, self.reid, self.matcher, f"seed{self.seed}"])
+        return "_".join([*self[:-1], f"seed{self.seed}"])
 
 
 @dataclass(frozen=True)
@@ -107,20 +114,24 @@ class TrackerSettings:
 #: The loss of Eq. 9 and the matcher that Tables 1 to 3 take: the paper's.
 DEEPMOT, DHN = "dMOTA+dMOTP", "seq_gru"
 
+#: The same head as the one that the loss trains, on the same boxes, but trained otherwise or not at all.
+CONTROL_HEADS = ("head-untrained", "head-constant", "head-cross-entropy", "head-triplet")
+
 
 def _tracker_runs(seeds: int, losses: tuple[str, ...], matchers: tuple[str, ...]) -> tuple[TrackerRun, ...]:
     """Tables 1 to 3 with so many seeds: of Table 2 these ``losses`` besides Eq. 9 and smooth L1; with one
-    seed, Eq. 9 with the switches apart and with these ``matchers`` in place of the DHN."""
+    seed, the control heads, and Eq. 9 as the paper's text has it and with these ``matchers`` in place of the
+    DHN."""
     rows = [("tracktor", "smooth_l1", "none", "none"), ("tracktor", "smooth_l1", "external", "none")]
-    rows += [("tracktor", DEEPMOT, reid, DHN) for reid in ("none", "external", "distance")]
-    rows += [("tracktor", loss, "distance", DHN) for loss in losses]
+    rows += [("tracktor", DEEPMOT, reid, DHN) for reid in ("none", "external", "head")]
+    rows += [("tracktor", loss, "head", DHN) for loss in losses]
     for tracker in ("goturn", "siamrpn"):
         rows += [(tracker, "smooth_l1", "none", "none"), (tracker, DEEPMOT, "none", DHN)]
     vanilla = [("tracktor", "vanilla", reid) for reid in ("none", "external")]
     vanilla += [(tracker, "vanilla", "none") for tracker in ("goturn", "siamrpn")]
-    once = [("tracktor", DEEPMOT, "separate", DHN)]
-    once += [("tracktor", DEEPMOT, "distance", matcher) for matcher in matchers]
-    seeded = tuple(TrackerRun(*row, seed) for row in rows for seed in range(seeds))
+    once = [("tracktor", DEEPMOT, "head", DHN, "paper")]
+    once += [("tracktor", DEEPMOT, "head", matcher) for matcher in matchers]
+    seeded = tuple(TrackerRun(*row, seed=seed) for row in rows for seed in range(seeds))
     return tuple(TrackerRun(*row) for row in vanilla) + seeded + tuple(TrackerRun(*row) for row in once)
 
 

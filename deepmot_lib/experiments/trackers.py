@@ -74,7 +74,7 @@ class TrackingPipeline(NamedTuple):
 
 def folder(experiment: Experiment, run: TrackerRun) -> Path:
     """Return where the checkpoint, weights and result files of a run lie."""
-    place = experiment.paths.trackers / run.tracker / run.loss / run.reid / run.matcher
+    place = experiment.paths.trackers.joinpath(run.tracker, run.loss, run.reid, run.matcher, run.training)
     return place / f"seed{run.seed}"
 
 
@@ -244,12 +244,13 @@ def loss_runs(experiment: Experiment) -> list[TrackerRun]:
 
     They have the paper's matcher, and the ReID head where the loss can train one.
     """
-    heads = ("none", "distance")
+    heads = ("none", "head")
     return [
         run
         for run in experiment.settings.trackers.runs
         if run.tracker == "tracktor" and run.loss != "vanilla"
         if run.reid == heads[run.loss != "smooth_l1"] and run.matcher in ("none", DHN)
+        if run.training == "release"
     ]
 
 
@@ -288,7 +289,7 @@ def _finetuning(experiment: Experiment, run: TrackerRun, start: TrainedTracker) 
         None if run.matcher == "none" else matcher(experiment, run.matcher),
         experiment.settings.trackers.training,
         run.seed,
-        run.reid if run.has_head else None,
+        {"release": "separate", "paper": "distance"}[run.training] if run.has_head else None,
         validation,
         folder(experiment, run) / "matrices",
     )

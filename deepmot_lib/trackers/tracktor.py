@@ -9,15 +9,14 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models.detection.transform import resize_boxes
 
 from ..numerics import full_precision
 from . import backbones
 from .features import FeatureStore
+from .reid_head import ReIDHead, roi_features
 from .tracker import Propagation, Tracker
-
-REID_UNITS = 128
 
 
 class EncodedFrame(NamedTuple):
@@ -32,8 +31,7 @@ class Tracktor(Tracker):
     """Follows boxes by the second stage of a Faster R-CNN: the box head, run on where the tracks were.
 
     ``backbone`` is one of ``backbones.NAMES``; images are resized to ``side`` pixels on the short side;
-    ``reid`` adds the ReID head, a linear layer from the box features to 128 units (131 K parameters where
-    these are 1024). ``pretrained=False`` makes a network to load weights into. Raises as
+    ``reid`` adds the ReID head. ``pretrained=False`` makes a network to load weights into. Raises as
     ``backbones.detector``.
 
     ``detector`` is torchvision's FasterRCNN, trained as such (``vanilla``); ``options`` make the same network
@@ -48,8 +46,7 @@ class Tracktor(Tracker):
         super().__init__()
         self.options = {"backbone": backbone, "side": side, "reid": reid}
         self.detector = backbones.detector(backbone, side, pretrained)
-        features = self.detector.roi_heads.box_predictor.cls_score.in_features
-        self.reid = nn.Linear(features, REID_UNITS) if reid else None
+        self.reid = ReIDHead(self.detector.backbone.out_channels) if reid else None
         self.store: FeatureStore | None = None
 
     def keep_features(self, folder: str | Path, code: str = "") -> None:
@@ -63,9 +60,11 @@ class Tracktor(Tracker):
         """
         self.store = FeatureStore(folder, self.detector.backbone, (self.options["side"], code))
 
-    def trained(self) -> Iterator[nn.Parameter]:
-        """The parameters that the paper trains: of the box head and the ReID head (Appendix A.2)."""
-        yield from self.detector.roi_heads.parameters()
+    def trained(self, training: str = "release") -> Iterator[nn.Parameter]:
+        """Yield the parameters of the box regression layer, as the release trains, or of the whole box head,
+        as the paper's text says (Appendix A.2); and those of the ReID head."""
+        roi = self.detector.roi_heads
+        yield from (roi if training == "paper" else roi.box_predictor.bbox_pred).parameters()
         if self.reid is not None:
             yield from self.reid.parameters()
 
@@ -79,7 +78,7 @@ class Tracktor(Tracker):
         """Compute the embeddings of boxes, (K, 128), or (K, 0) without a ReID head."""
         if self.reid is None:
             return boxes.new_empty(len(boxes), 0)
-        return full_precision(self.reid(self._roi_features(encoded, boxes)[1]))
+        return self.reid(self.appearance_features(encoded, boxes))
 
     def propagate(
         self, encoded: EncodedFrame, boxes: Float[Tensor, "K 4"], memory: Tensor | None = None
@@ -104,11 +103,14 @@ class Tracktor(Tracker):
         moved = roi.box_coder.decode_single(deltas, resized).unflatten(
             1, (backbones.BACKGROUND_AND_PERSON, 4)
         )[:, backbones.PERSON]
-        return Propagation(
-            resize_boxes(moved, encoded.size, encoded.image_size),
-            logits.softmax(-1)[:, backbones.PERSON],
-            None if self.reid is None else full_precision(self.reid(features)),
-        )
+        refined = resize_boxes(moved, encoded.size, encoded.image_size)
+        scores = logits.softmax(-1)[:, backbones.PERSON]
+        # Embeddings belong to the refined boxes: where a track came from, another person may stand.
+        return Propagation(refined, scores, None if self.reid is None else self.init_memory(encoded, refined))
+
+    def appearance_features(self, encoded: EncodedFrame, boxes: Float[Tensor, "K 4"]) -> Float[Tensor, "K F"]:
+        """Return the RoI features that the ReID head embeds, without gradient."""
+        return roi_features(encoded.features, boxes, encoded.image_size, encoded.size)
 
     def _compute_features(self, image: Float[Tensor, "3 height width"]) -> EncodedFrame:
         images, _ = self.detector.transform([image])
