@@ -46,6 +46,31 @@ def test_weights_learn_where_the_input_needs_no_gradient():
     assert all(parameter.grad.abs().sum() > 0 for parameter in ours.parameters())
 
 
+@pytest.mark.parametrize(
+    "trained", ["weight_ih_l0", "weight_hh_l1_reverse", "bias_ih_l1", "bias_hh_l0", None]
+)
+def test_frozen_weights_change_no_other_gradient(trained):
+    torch.manual_seed(0)
+    theirs, ours = pair(2, 3, 2)
+    sequence = torch.randn(4, 2, 2, dtype=torch.double, requires_grad=True)
+    for network in (theirs, ours):
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(name == trained)
+    gradients = [
+        torch.autograd.grad(
+            network(sequence)[0].square().sum(), [sequence, *filter(_is_trained, network.parameters())]
+        )
+        for network in (theirs, ours)
+    ]
+    for expected, found in zip(*gradients, strict=True):
+        torch.testing.assert_close(found, expected)
+    assert len(gradients[1]) == (1 if trained is None else 2)
+
+
+def _is_trained(parameter: nn.Parameter) -> bool:
+    return parameter.requires_grad
+
+
 def test_dropout_falls_between_the_layers_in_training_only():
     _, ours = pair(2, 4, 2, dropout=0.5)
     sequence = torch.randn(6, 2, 2, dtype=torch.double)

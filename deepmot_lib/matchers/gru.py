@@ -100,22 +100,23 @@ class _Layer(torch.autograd.Function):
             if t:
                 at[t - 1].addcmul_(at[t], z_at[t])
                 at[t - 1].baddbmm_(flat[t], w_hh)
-        to_hidden = pull.flatten(-2).transpose(0, 1).flatten(1, 2)  # (2, length * B, 3H)
         to_input = torch.stack([pull[..., 0, :], pull[..., 1, :], down * of_n], -2)
-        to_input = to_input.flatten(-2).transpose(0, 1).flatten(1, 2)
-        both = _directions(sequence).flatten(1, 2)
-        states = hidden[:-1].transpose(0, 1).flatten(1, 2)
-        to_sequence = None
+        to_input = to_input.flatten(-2).transpose(0, 1).flatten(1, 2)  # (2, length * B, 3H)
+        to_hidden = pull.flatten(-2).transpose(0, 1).flatten(1, 2)
+        # A frozen matcher passes gradients on; those of its own weights are a third of the work.
+        found: list[Tensor | None] = [None] * 5
         if ctx.needs_input_grad[0]:
             forward, backward = torch.bmm(to_input, w_ih).view(2, length, batch, -1)
-            to_sequence = forward + backward.flip(0)
-        return (
-            to_sequence,
-            torch.bmm(to_input.mT, both),
-            torch.bmm(to_hidden.mT, states),
-            to_input.sum(1),
-            to_hidden.sum(1),
-        )
+            found[0] = forward + backward.flip(0)
+        if ctx.needs_input_grad[1]:
+            found[1] = torch.bmm(to_input.mT, _directions(sequence).flatten(1, 2))
+        if ctx.needs_input_grad[2]:
+            found[2] = torch.bmm(to_hidden.mT, hidden[:-1].transpose(0, 1).flatten(1, 2))
+        if ctx.needs_input_grad[3]:
+            found[3] = to_input.sum(1)
+        if ctx.needs_input_grad[4]:
+            found[4] = to_hidden.sum(1)
+        return tuple(found)
 
 
 def _directions(sequence: Tensor) -> Tensor:
