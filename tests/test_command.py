@@ -146,7 +146,10 @@ def append(folder, line):
             lambda f: [file.unlink() for file in (f / "results").iterdir()],
             ["no result file for A, B ", "no .txt file at all", "swapped?"],
         ),
-        (lambda f: (f / "results").rename(f / "elsewhere"), ["results: no such folder of results"]),
+        (
+            lambda f: (f / "results").rename(f / "elsewhere"),
+            ["results: no such folder of results, and no such file"],
+        ),
     ],
 )
 def test_bad_results_are_named_before_any_work(trackers, capsys, monkeypatch, spoil, named):

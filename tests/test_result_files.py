@@ -3,6 +3,7 @@
 import warnings
 import zipfile
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -126,8 +127,35 @@ def test_hidden_and_summary_files_are_passed_over_in_one_line(layout, capsys):
 
 
 def test_results_that_are_neither(layout):
-    with pytest.raises(NotADirectoryError, match=r"seq1\.txt: neither a folder nor a \.zip"):
-        evaluate(layout / "gt", layout / "ours" / "data" / "seq1.txt")
+    (layout / "ours" / "notes.md").write_text("no results")
+    with pytest.raises(NotADirectoryError, match=r"notes\.md: neither a folder nor a \.zip"):
+        evaluate(layout / "gt", layout / "ours" / "notes.md")
+
+
+def test_a_single_result_file_is_that_of_its_sequence(layout):
+    """Of the sequence that it is called after, in a folder of several; of the only one, whatever its name."""
+    expected = evaluate(layout / "gt", layout / "ours" / "data")
+    file = layout / "ours" / "data" / "seq1.txt"
+    pd.testing.assert_series_equal(evaluate(layout / "gt", file).loc["seq1"], expected.loc["seq1"])
+    other = file.rename(layout / "mine.txt")
+    with pytest.raises(ValueError, match=r"mine\.txt: no sequence is called mine, but seq1, seq2"):
+        evaluate(layout / "gt", other)
+    gt = layout / "gt" / "seq1" / "gt" / "gt.txt"
+    found = evaluate(gt, other)
+    assert list(found.index) == ["seq1", "OVERALL"]
+    pd.testing.assert_series_equal(found.loc["seq1"], expected.loc["seq1"])
+
+
+def test_a_single_ground_truth_file_is_a_sequence(layout):
+    """It lies in no sequence's folder: nothing but its boxes tells the frames."""
+    expected = evaluate(layout / "gt", layout / "ours" / "data").loc["seq1"]
+    gt = (layout / "gt" / "seq1" / "gt" / "gt.txt").rename(layout / "truth.txt")
+    found = evaluate(gt, layout / "ours" / "data" / "seq1.txt")
+    assert list(found.index) == ["truth", "OVERALL"]
+    np.testing.assert_allclose(found.loc["truth"], expected)
+    gt.write_text("")
+    with pytest.raises(mot.MotFormatError, match=r"truth\.txt: the ground truth is empty"):
+        evaluate(gt, layout / "ours" / "data" / "seq1.txt")
 
 
 def test_separators_of_results(layout):

@@ -16,7 +16,7 @@ LEVELS = (
     "evaluation",
     "experiments",
     "report",
-    "command",
+    "commands",
 )
 #: Two that stand side by side, and what the command may import.
 _APART = {("evaluation", "training"), ("evaluation", "trackers")}
@@ -27,7 +27,7 @@ def level(module: str) -> str:
     """The folder of a module of the package, by its dotted name without ``deepmot_lib``."""
     first = module.partition(".")[0]
     if first == "__main__":
-        return "command"
+        return "commands"
     return first if (PACKAGE / first).is_dir() else "core"
 
 

@@ -42,6 +42,7 @@ def rendered(tmp_path_factory):
 def place(rendered, tmp_path, monkeypatch):
     """A folder with a copy of a sequence, and Tracktor's weights beside it; nothing else is here."""
     monkeypatch.setenv("DEEPMOT_OUT", str(tmp_path / "here"))
+    monkeypatch.setattr(best, "SHIPPED", tmp_path / "shipped")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     shutil.copytree(rendered.path, tmp_path / "gt" / rendered.name)
     trackers.save(tmp_path / "weights.safetensors", small("tracktor"))
@@ -138,12 +139,14 @@ def test_the_best_is_of_the_best_profile_and_validated_best(place):
 
 def test_single_object_trackers_take_the_vanilla_detector_of_their_profile(place):
     leave(place, "standard", "smooth_l1", 0.5, "goturn")
-    networks, told = best.pipeline("goturn", None, "cpu")
-    assert networks.detector is None and "public detections are taken as they are" in told
+    choice = best.choose("goturn")
+    assert best.pipeline(choice, "cpu").detector is None
+    assert "public detections are taken as they are" in choice.description
     judge = leave(place, "standard", "vanilla", None)
-    networks, told = best.pipeline("goturn", None, "cpu")
-    assert networks.detector.name == "tracktor" and f"detections scored by {judge}" in told
-    networks, _ = best.pipeline("tracktor", None, "cpu")
+    choice = best.choose("goturn")
+    assert best.pipeline(choice, "cpu").detector.name == "tracktor"
+    assert f"detections scored by {judge}" in choice.description
+    networks = best.pipeline(best.choose("tracktor"), "cpu")
     assert networks.detector is networks.tracker
 
 

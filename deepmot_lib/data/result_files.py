@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from .box_files import PEDESTRIAN, MotFormatWarning, read_boxes, refuse
+from .box_files import PEDESTRIAN, MotFormatWarning, read_boxes, read_ground_truth, refuse
 from .number_rows import AnyPath, MotFormatError
 from .sequence_folders import sequence_folders
 from .sequences import Sequence, split
@@ -76,9 +76,12 @@ def pair(
 ) -> Paired:
     """Find the ground truth of sequences and the trackers' result files for them; nothing is read yet.
 
+    A single result file is that of the sequence of its name, else of the only one; then no other is taken.
+
     Args:
-        gt_root: folder of MOTChallenge sequences.
-        results_dirs: for each tracker's name a folder or ``.zip`` of files ``SEQUENCE.txt``.
+        gt_root: folder of MOTChallenge sequences, or a single ground-truth file.
+        results_dirs: for each tracker's name a folder or ``.zip`` of files ``SEQUENCE.txt``, or a single
+            result file.
         sequences: the names of those to take (default: all that have ground truth).
         part: take the frames of this part (``train``, ``val``, ``test``) of each sequence alone.
         classes: that results may have, beside pedestrians.
@@ -97,12 +100,50 @@ def pair(
     selected = None if sequences is None else set(sequences)
     if part is not None and part not in (parts := split(4)):
         raise ValueError(f"unknown part {part!r}: choose one of {', '.join(parts)}")
-    files = {tracker: _result_files(Path(folder)) for tracker, folder in results_dirs.items()}
     found = _with_ground_truth(Path(gt_root), selected)
+    single = {
+        tracker: _sequence_of(Path(file), found) for tracker, file in results_dirs.items() if _is_single(file)
+    }
+    files: dict[str, dict[str, AnyPath]] = {
+        tracker: {single[tracker]: Path(folder)} if tracker in single else _result_files(Path(folder))
+        for tracker, folder in results_dirs.items()
+    }
+    selected = set(single.values()) if single and selected is None else selected
     for tracker, listed in files.items():
         _check_names(Path(gt_root), Path(results_dirs[tracker]), listed, set(found), selected)
     chosen = {name: found[name] for name in found if selected is None or name in selected}
     return Paired(chosen, files, part, frozenset(classes))
+
+
+@dataclass(frozen=True)
+class _GroundTruthFile(Sequence):
+    """A ground-truth file that lies in no sequence's folder: a sequence that is nothing but these boxes."""
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    def gt(self) -> pd.DataFrame:
+        boxes = read_ground_truth(self.path)
+        if boxes.empty:
+            raise MotFormatError(self.path, None, "the ground truth is empty")
+        return boxes
+
+    def _box_files(self) -> list[tuple[Path, Callable[[Path], pd.DataFrame]]]:
+        return [(self.path, read_ground_truth)]
+
+
+def _is_single(results: str | os.PathLike[str]) -> bool:
+    return Path(results).suffix == ".txt" and Path(results).is_file()
+
+
+def _sequence_of(file: Path, known: Mapping[str, Sequence]) -> str:
+    """The name of the sequence that a single result file belongs to."""
+    if file.stem in known:
+        return file.stem
+    if len(known) == 1:
+        return next(iter(known))
+    raise ValueError(f"{file}: no sequence is called {file.stem}, but {_listed(known)}: name the file so")
 
 
 def _result_files(results: Path) -> dict[str, AnyPath]:
@@ -130,12 +171,12 @@ def _result_files(results: Path) -> dict[str, AnyPath]:
 
 def _with_ground_truth(gt_root: Path, selected: set[str] | None) -> dict[str, Sequence]:
     """The sequences with ground truth by name, not opened: only what is evaluated must be sound."""
-    try:
-        sequences = [Sequence(folder) for folder in sequence_folders(gt_root)]
-    except MotFormatError as error:
-        if not any(gt_root.glob("*.txt")):
-            raise
-        raise MotFormatError(gt_root, None, f"{error.message}; {_SWAPPED}") from error
+    sequences: list[Sequence]
+    if gt_root.is_file():
+        inside = gt_root.name == "gt.txt" and gt_root.absolute().parent.name == "gt"
+        sequences = [Sequence(gt_root.absolute().parents[1]) if inside else _GroundTruthFile(gt_root)]
+    else:
+        sequences = _sequences_below(gt_root)
     names = [sequence.name for sequence in sequences if _ground_truth(sequence).is_file()]
     if not names:
         raise ValueError(f"{gt_root}: no sequence here has a gt/gt.txt to evaluate against")
@@ -144,6 +185,15 @@ def _with_ground_truth(gt_root: Path, selected: set[str] | None) -> dict[str, Se
     if unknown := (selected or set()) - set(names):
         raise ValueError(f"{gt_root}: no ground truth for {_listed(unknown)}")
     return {sequence.name: sequence for sequence in sequences if sequence.name in names}
+
+
+def _sequences_below(gt_root: Path) -> list[Sequence]:
+    try:
+        return [Sequence(folder) for folder in sequence_folders(gt_root)]
+    except MotFormatError as error:
+        if not any(gt_root.glob("*.txt")):
+            raise
+        raise MotFormatError(gt_root, None, f"{error.message}; {_SWAPPED}") from error
 
 
 def _check_names(
@@ -176,7 +226,7 @@ def _folders_below(results: Path, names: set[str]) -> set[str]:
 
 
 def _ground_truth(sequence: Sequence) -> Path:
-    return sequence.path / "gt" / "gt.txt"
+    return sequence.path if isinstance(sequence, _GroundTruthFile) else sequence.path / "gt" / "gt.txt"
 
 
 def _listed(names: Iterable[str], shown: int = 10) -> str:

@@ -9,19 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .files import atomic
+from .weight_notes import KEY, WeightsError, read_note
 
-# The one key of the metadata, which holds texts only: safetensors writes several in random order, and equal
-# networks must make equal files.
-_KEY = "deepmot"
-
-
-class WeightsError(ValueError):
-    """A weight file that is damaged or of another kind; the message names the file."""
+__all__ = ["WeightsError", "read", "read_about", "stamp", "write"]
 
 
 def write(path: str | Path, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
@@ -35,7 +30,7 @@ def write(path: str | Path, state: Mapping[str, Tensor], about: Mapping[str, Any
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     note = {"about": about, "checksum": _checksum(tensors, about)}  # safetensors itself has none
     with atomic(path) as temporary:
-        save_file(tensors, temporary, {_KEY: json.dumps(note)})
+        save_file(tensors, temporary, {KEY: json.dumps(note)})
 
 
 def read(path: str | Path) -> dict[str, Tensor]:
@@ -76,21 +71,16 @@ def stamp(path: str | Path) -> str | None:
 
 def _contents(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     """Return the tensors and what they are; files of other programs neither say that nor have a checksum."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file of weights")
+    note = read_note(path)
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
         tensors = load_file(path)
-        if _KEY not in metadata:
-            return tensors, None
-        note = json.loads(metadata[_KEY])
-        about, checksum = dict(note["about"]), note["checksum"]
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except SafetensorError as error:
         raise WeightsError(f"{path}: damaged, or not weights of this package ({error})") from None
-    if checksum != _checksum(tensors, about):
+    if note is None:
+        return tensors, None
+    if note["checksum"] != _checksum(tensors, note["about"]):
         raise WeightsError(f"{path}: damaged: its checksum is wrong")
-    return tensors, about
+    return tensors, note["about"]
 
 
 def _checksum(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:

@@ -70,8 +70,8 @@ def evaluate(
     All is read and checked before anything is counted.
 
     Args:
-        gt_root: folder of MOTChallenge sequences with ground truth.
-        results_dir: folder or ``.zip`` of result files.
+        gt_root: folder of MOTChallenge sequences with ground truth, or a single ground-truth file.
+        results_dir: folder or ``.zip`` of result files, or a single one.
         protocol: one of ``PROTOCOLS``.
         sequences: the names of those to evaluate (default: all that have ground truth).
         part: evaluate the frames of this part (``train``, ``val``, ``test``) of each sequence alone.
@@ -114,7 +114,7 @@ def compare(
 
     Args:
         gt_root, protocol, sequences, part, benchmark, classes: as for ``evaluate``.
-        results_dirs: a folder or ``.zip`` for each tracker's name.
+        results_dirs: a folder, ``.zip`` or single file for each tracker's name.
 
     Returns:
         The rows of ``evaluate`` under the index (tracker, sequence).
