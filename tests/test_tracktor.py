@@ -142,11 +142,21 @@ def test_the_same_options_make_the_same_network(tracktor, image):
     assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
-def test_detections_are_in_pixels_of_the_image(tracktor, image):
-    found = tracktor.train().detect(image)
+@pytest.mark.parametrize("size", [(120, 160), (101, 163), (96, 96)])
+def test_detections_are_torchvisions(tracktor, size):
+    """From the features of a frame, what the whole detector finds in the image itself, in its pixels."""
+    image = torch.rand(3, *size, generator=torch.Generator().manual_seed(3))
+    expected = tracktor.detector.eval()([image])[0]
+    tracktor.train()
+    with torch.no_grad():
+        encoded = tracktor.encode(image)
+    found = tracktor.detect(encoded)
     assert tracktor.detector.training  # as it was
     tracktor.eval()
-    assert (found.boxes >= 0).all() and (found.boxes[:, 2] <= 160).all() and (found.boxes[:, 3] <= 120).all()
+    assert len(found.boxes) > 3
+    torch.testing.assert_close(found.boxes, expected["boxes"])
+    torch.testing.assert_close(found.scores, expected["scores"])
+    torch.testing.assert_close(found.appearance, tracktor.init_memory(encoded, found.boxes))
 
 
 # --- backbones ----------------------------------------------------------------------------------------------

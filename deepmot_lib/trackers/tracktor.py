@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.transform import resize_boxes
 
 from ..numerics import full_precision
@@ -17,6 +18,8 @@ from . import backbones
 from .features import FeatureStore
 from .reid_head import ReIDHead, roi_features
 from .tracker import Propagation, Tracker
+
+_PADDING = 32  # torchvision pads resized images to multiples of it [px]
 
 
 class EncodedFrame(NamedTuple):
@@ -127,11 +130,25 @@ class Tracktor(Tracker):
         return resized, roi.box_head(roi.box_roi_pool(encoded.features, [resized], [encoded.size]))
 
     @torch.no_grad()
-    def detect(self, image: Float[Tensor, "3 height width"]) -> Propagation:
-        """Detect all people in an image, by the whole detector; no embeddings."""
+    def detect(self, encoded: EncodedFrame) -> Propagation:
+        """Detect all people in a frame by the whole detector.
+
+        Returns:
+            Their boxes, scores and, with a ReID head, their embeddings.
+        """
+        # Of the image itself, the anchors take nothing but its size after padding.
+        padded = (-(-side // _PADDING) * _PADDING for side in encoded.size)
+        images = ImageList(
+            next(iter(encoded.features.values())).new_empty(1).expand(1, 3, *padded), [encoded.size]
+        )
         training = self.detector.training
+        self.detector.eval()
         try:
-            found = self.detector.eval()([image])[0]
+            proposals, _ = self.detector.rpn(images, encoded.features)
+            found, _ = self.detector.roi_heads(encoded.features, proposals, [encoded.size])
         finally:
             self.detector.train(training)
-        return Propagation(found["boxes"], found["scores"])
+        boxes = resize_boxes(found[0]["boxes"], encoded.size, encoded.image_size)
+        return Propagation(
+            boxes, found[0]["scores"], None if self.reid is None else self.init_memory(encoded, boxes)
+        )
