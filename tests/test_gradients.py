@@ -1,7 +1,5 @@
-"""The pulls on the boxes point where each term of the loss gets smaller; the playgrounds move what their
-sliders say."""
+"""The pulls on the boxes point where each term of the loss gets smaller."""
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 
@@ -10,7 +8,6 @@ from deepmot_lib.distance import box_distance, jaccard_distance
 from deepmot_lib.experiments import examples
 from deepmot_lib.experiments.gradients import Frame, descend, forces
 from deepmot_lib.loss import DeepMOTLoss
-from deepmot_lib.report import playground
 
 SIZE = (240, 320)
 OBJECTS = torch.tensor([[60.0, 70, 110, 190], [150, 60, 200, 180]])
@@ -62,43 +59,6 @@ def test_descent_reaches_a_disjoint_object_by_eq_3_and_not_by_jaccard():
     assert path.shape == (301, 1, 4) and torch.equal(path[0], start)
     assert jaccard_distance(path[-1], target).item() < 0.1
     assert torch.equal(descend(lambda boxes: jaccard_distance(boxes, target), start, 5, 2.0)[-1], start)
-
-
-def test_headless_playground_draws_once_with_the_first_values(monkeypatch):
-    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    monkeypatch.setattr(plt, "show", lambda: None)
-    calls = []
-    playground.explore(lambda **values: calls.append(values) or plt.figure(), x=(0, 10, 4), case=["FP", "FN"])
-    assert calls == [{"x": 4, "case": "FP"}]
-    assert not plt.get_fignums()
-
-
-def test_live_playground_follows_its_sliders(monkeypatch):
-    ipywidgets = pytest.importorskip("ipywidgets")
-    import IPython.display
-
-    shown, calls = [], []
-    monkeypatch.setenv("JPY_SESSION_NAME", "someone.ipynb")
-    monkeypatch.setattr(plt, "show", lambda: None)
-    monkeypatch.setattr(IPython.display, "display", shown.append)
-    playground.explore(lambda **values: calls.append(values) or plt.figure(), x=(0, 10, 4), case=["FP", "FN"])
-    slider, menu = shown[0].children[0].children
-    assert isinstance(slider, ipywidgets.FloatSlider) and (slider.min, slider.max) == (0, 10)
-    slider.value, menu.value = 7.5, "FN"
-    assert calls == [{"x": 4, "case": "FP"}, {"x": 7.5, "case": "FP"}, {"x": 7.5, "case": "FN"}]
-
-
-def test_playground_figures_draw_what_they_are_told():
-    frames = {"swap": clip()}
-    figure = playground.clip(frames, matcher, SIZE, case="swap", track="3", right=-10.0, down=5.0, grow=0.5)
-    panel = figure.subfigs[1].axes[0]
-    third = panel.patches[len(OBJECTS) + 2].get_bbox()
-    # Track 3 was 50 x 120 around (255, 100).
-    assert third.extents == pytest.approx([232.5, 75, 257.5, 135])
-    assert torch.equal(frames["swap"][-1].predictions, TRACKS)
-    figure = playground.rivals(matcher, SIZE, x=160, y=120, width=60, height=150)
-    assert "= 0.000" in figure.axes[2].get_title()
-    plt.close("all")
 
 
 def exact_counts(clip):

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..distance import box_distance
+from ..assignment import optimal_assignment
+from ..distance import box_distance, jaccard_distance
 from ..loss import DeepMOTLoss, LossTerms
 
 #: Maps distances (B, N, M) to a soft assignment of that shape.
@@ -80,6 +81,27 @@ def forces(
         for name, value in by_term.items()
     }
     return Forces(distance.detach(), soft.detach(), LossTerms(*(t.detach() for t in terms)), pulls)
+
+
+def count_errors(clip: Sequence[Frame], image_size: tuple[float, float]) -> dict[str, int]:
+    """Count the errors of a clip's last frame as MOTA does.
+
+    A track and an object can match if their boxes overlap by half.
+
+    Args:
+        clip: Consecutive frames.
+        image_size: (height, width) [px].
+
+    Returns:
+        FP, FN and IDS (by Eq. 6's rule) of the matches with the least total distance (Eq. 3).
+    """
+    loss = DeepMOTLoss()
+    for frame in clip:
+        distance = box_distance(frame.predictions, frame.objects, image_size)
+        apart = jaccard_distance(frame.predictions, frame.objects) > 0.5
+        matches = optimal_assignment(distance.masked_fill(apart, torch.inf))
+        terms = loss(distance, matches, frame.track_ids, frame.object_ids)
+    return {name: round(getattr(terms, name.lower()).item()) for name in ("FP", "FN", "IDS")}
 
 
 def descend(objective: Callable[[Tensor], Tensor], start: Tensor, steps: int, step_size: float) -> Tensor:

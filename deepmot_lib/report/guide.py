@@ -74,6 +74,7 @@ STOPS = (
             Place("Eq. 4", "The two ingredients", "distance.center_distance"),
             Place("Eq. 3", "The two ingredients", "distance.box_distance"),
             Place("Appendix A.2", "Appearance", "distance.appearance_distance"),
+            Place("", "Playground", "report.playground.rivals"),
         ),
     ),
     Stop(
@@ -130,12 +131,14 @@ STOPS = (
         ),
         "Seconds; no data.",
         (
-            Place("Fig. 3", "From distances to counts: Fig. 3 in numbers", "soft_counts"),
-            Place("Eq. 5", "From distances to counts: Fig. 3 in numbers", "soft_counts.row_softmax"),
-            Place("Eq. 6", "From distances to counts: Fig. 3 in numbers", "identities.align_matches"),
+            Place("Fig. 3", "Eq. 5 to 9, line by line", "soft_counts"),
+            Place("Eq. 5", "False positives and misses", "soft_counts.row_softmax"),
+            Place("Eq. 6", "Identity switches", "identities.align_matches"),
             Place("Eq. 7", "dMOTA, dMOTP and the loss", "loss.dmota"),
             Place("Eq. 8", "dMOTA, dMOTP and the loss", "loss.dmotp"),
             Place("Eq. 9", "dMOTA, dMOTP and the loss", "loss.deepmot_loss"),
+            Place("", "The scale that the equations do not show", "soft_counts"),
+            Place("", "Playground", "report.playground.counts"),
         ),
     ),
     Stop(
@@ -149,7 +152,8 @@ STOPS = (
         "Seconds; no data. The playground at the end needs JupyterLab.",
         (
             Place("Appendix C, Fig. 9", "Three cases", "experiments.gradients.forces"),
-            Place("", "Playground", "report.playground"),
+            Place("", "Where the gradient dies", "soft_counts"),
+            Place("", "Playground", "report.playground.clip"),
         ),
     ),
     Stop(

@@ -67,10 +67,19 @@ def boxes(ax: Axes, values: ArrayLike, kind: str, names: Sequence[str] = (), **s
     for x1, y1, x2, y2 in corners:
         outline: dict[str, Any] = {"edgecolor": color, "linewidth": 1.8} | fill | style
         ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **outline))
+    placed: list[tuple[float, float]] = []
+    line, character = 11 * ax.figure.dpi / 72, 5 * ax.figure.dpi / 72  # of the names [px]
     for (x1, y1, x2, y2), name in zip(corners, names, strict=False):
+        x, y = ax.transData.transform(((x1 + x2) / 2, y2 if below else y1))
+        # Where people overlap their names stand in several lines.
+        row = 0
+        while any(abs(x - x0) < character * len(name) and abs(y - y0) < line for x0, y0 in placed):
+            row, y = row + 1, y + (-line if below else line)
+        placed.append((x, y))
+        offset = 3 + 11 * row
         ax.annotate(
-            name, ((x1 + x2) / 2, y2 if below else y1), (0, -3 if below else 3), textcoords="offset points",
-            color=color, ha="center", va="top" if below else "bottom", fontsize=9,
+            name, ((x1 + x2) / 2, y2 if below else y1), (0, -offset if below else offset),
+            textcoords="offset points", color=color, ha="center", va="top" if below else "bottom", fontsize=9,
             bbox={"facecolor": "white", "alpha": 0.6, "pad": 0.5, "linewidth": 0},
         )  # fmt: skip
 
@@ -83,8 +92,14 @@ def image_axes(ax: Axes, image_size: tuple[int, int], title: str = "") -> None:
         side.set(visible=True, color="#BBBBBB")
 
 
+#: A gradient by a pixel below which nothing would move; its arrows are gray.
+NEGLIGIBLE = 1e-8
+
+
 def pulls(ax: Axes, values: ArrayLike, forces: ArrayLike, color: str, length: float) -> None:
     """Draw the forces on the two corners of each box as arrows; those below 1 % of the largest are omitted.
+
+    Where the largest is below ``NEGLIGIBLE`` the arrows are gray.
 
     Args:
         ax: The axes to draw on.
@@ -100,8 +115,8 @@ def pulls(ax: Axes, values: ArrayLike, forces: ArrayLike, color: str, length: fl
         return
     shown = strength > strongest / 100
     ax.quiver(
-        *corners[shown].T, *(arrows[shown].T / strongest * length), color=color,
-        angles="xy", scale_units="xy", scale=1, width=0.008, zorder=3,
+        *corners[shown].T, *(arrows[shown].T / strongest * length), width=0.008, zorder=3,
+        color=color if strongest >= NEGLIGIBLE else "#BBBBBB", angles="xy", scale_units="xy", scale=1,
     )  # fmt: skip
 
 
@@ -158,48 +173,6 @@ def descents(paths: dict[str, NDArray[Any]], target: NDArray[Any], image_size: t
     return figure
 
 
-def rivals(
-    box: NDArray[Any],
-    rival: NDArray[Any],
-    target: NDArray[Any],
-    image_size: tuple[int, int],
-    distances: Mapping[str, float],
-    forces: Mapping[str, ArrayLike],
-    counts: Mapping[str, float],
-) -> Figure:
-    """Plot two predictions and an object, with the force of each distance on the first prediction.
-
-    Args:
-        box: ``(1, 4)`` the first prediction, xyxy [px].
-        rival: ``(1, 4)`` the second.
-        target: ``(1, 4)`` the object.
-        image_size: (height, width) [px].
-        distances: Values of the distances between the first prediction and the object.
-        forces: By distance, its negative gradient (1, 4) by the first prediction.
-        counts: Soft assignment and soft counts, for bars.
-
-    Returns:
-        The figure.
-    """
-    figure, axes = plt.subplots(
-        1, len(distances) + 1, figsize=(13, 2.9), width_ratios=[3] * len(distances) + [2.4]
-    )
-    for ax, (name, value) in zip(axes, distances.items(), strict=False):
-        image_axes(ax, image_size, f"{name} = {value:.3f}")
-        boxes(ax, rival, "prediction", ["rival"], edgecolor=COLORS["paper"])
-        boxes(ax, target, "object", ["object"])
-        boxes(ax, box, "prediction", ["yours"])
-        pulls(ax, box, forces[name], "black", 45)
-        if not np.any(np.asarray(forces[name])):
-            ax.text(0.5, 0.03, "no gradient", transform=ax.transAxes, ha="center", color="#AA0000")
-    colors = [COLORS["prediction"], COLORS["paper"], COLORS["fp"], COLORS["fn"]]
-    bars = axes[-1].bar(list(counts), list(counts.values()), color=colors)
-    axes[-1].bar_label(bars, fmt="%.2f", fontsize=9)
-    axes[-1].set(title="soft assignment and counts", ylim=(0, 1.12 * max(1.0, *counts.values())))
-    axes[-1].tick_params(axis="x", labelsize=8)
-    return figure
-
-
 def heat_map(
     ax: Axes,
     values: NDArray[Any],
@@ -209,6 +182,22 @@ def heat_map(
     mark: NDArray[Any] | None = None,
 ) -> None:
     """Draw an annotated matrix with entries in [0, 1]; cells where ``mark`` is true get a red frame."""
+    matrix_axes(ax, rows, columns, title)
+    cells(ax, values, mark)
+
+
+def matrix_axes(ax: Axes, rows: Sequence[str], columns: Sequence[str], title: str) -> None:
+    """Set up axes for a matrix with named rows and columns."""
+    ax.set(title=title, xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
+    ax.set_xticks(range(len(columns)), columns, fontsize=9)
+    ax.set_yticks(range(len(rows)), rows, fontsize=9)
+    ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    for side in ax.spines.values():
+        side.set_visible(False)
+
+
+def cells(ax: Axes, values: NDArray[Any], mark: NDArray[Any] | None = None) -> None:
+    """Draw the entries of a matrix, in [0, 1]; those where ``mark`` is true get a red frame."""
     ax.imshow(values, cmap="Blues", vmin=0, vmax=1.15, aspect="auto")
     for (n, m), value in np.ndenumerate(values):
         color = "white" if value > 0.65 else "black"
@@ -216,12 +205,6 @@ def heat_map(
         if mark is not None and mark[n, m]:
             cell = Rectangle((m - 0.46, n - 0.46), 0.92, 0.92, fill=False, edgecolor="#CC0000", linewidth=2)
             ax.add_patch(cell)
-    ax.set(title=title, xticks=range(len(columns)), yticks=range(len(rows)))
-    ax.set_xticklabels(columns, fontsize=9)
-    ax.set_yticklabels(rows, fontsize=9)
-    ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
-    for side in ax.spines.values():
-        side.set_visible(False)
 
 
 def matrices(panels: Mapping[str, tuple[Any, ...]], columns: int = 4, cell: float = 0.62) -> Figure:
@@ -293,15 +276,36 @@ def saturation(
     return figure
 
 
-def _pull_panel(ax: Axes, frame: Frame, forces: Forces, image_size: tuple[int, int], name: str) -> None:
-    """Draw the boxes of a frame with the arrows of one term of the loss."""
-    color = COLORS.get(name.lower(), "black")
+def pull_axes(ax: Axes, frame: Frame, image_size: tuple[int, int], title: str) -> None:
+    """Set up axes for the forces on a frame's predictions: the image and its objects.
+
+    Args:
+        ax: The axes to draw on.
+        frame: The frame.
+        image_size: (height, width) [px].
+        title: Title; the name of a term of the loss gives it that term's color.
+    """
     image_axes(ax, image_size)
+    ax.set_title(title, color=COLORS.get(title.split()[0].lower(), "black"))
     boxes(ax, frame.objects, "object", [f"object {i}" for i in frame.object_ids])
+
+
+def pulled(ax: Axes, frame: Frame, forces: Forces, image_size: tuple[int, int], name: str) -> None:
+    """Draw the predictions of a frame with the arrows of one term of the loss, the longest labeled below.
+
+    Args:
+        ax: Axes by ``pull_axes``.
+        frame: The frame.
+        forces: Its loss and negative gradients.
+        image_size: (height, width) [px].
+        name: The term, as in ``forces.pulls``.
+    """
     boxes(ax, frame.predictions, "prediction", [f"track {i}" for i in frame.track_ids])
-    pulls(ax, frame.predictions, forces.pulls[name], color, image_size[1] / 8)
+    pulls(ax, frame.predictions, forces.pulls[name], COLORS.get(name.lower(), "black"), image_size[1] / 8)
     strongest = float(forces.pulls[name].abs().max()) if len(frame.predictions) else 0.0
-    ax.set_xlabel(f"longest arrow {strongest:.0e} /px" if strongest else "no gradient", fontsize=9)
+    label = f"longest arrow {strongest:.0e} /px" if strongest else "no gradient"
+    label += ": too little" * (0 < strongest < NEGLIGIBLE)
+    ax.text(0.5, -0.03, label, transform=ax.transAxes, ha="center", va="top", fontsize=9)
 
 
 def pull_grid(
@@ -325,37 +329,31 @@ def pull_grid(
     for row, (title, (frame, forces)) in zip(axes, scenes.items(), strict=True):
         values = forces.terms._asdict() | {"loss": forces.terms.total}
         for ax, name in zip(row, names, strict=True):
-            _pull_panel(ax, frame, forces, image_size, name)
-            ax.set_title(f"{name} = {values[name.lower()]:.2f}", color=COLORS.get(name.lower(), "black"))
+            pull_axes(ax, frame, image_size, f"{name} = {values[name.lower()]:.2f}")
+            pulled(ax, frame, forces, image_size, name)
         row[0].set_ylabel(title)
     return figure
 
 
-def clip(frame: Frame, forces: Forces, image_size: tuple[int, int], title: str) -> Figure:
-    """Plot D, the soft assignment, the soft counts and the forces of every term of the loss in a frame.
+def count_axes(ax: Axes, names: Sequence[str], most: float = 3.2) -> None:
+    """Set up axes for the counts of a frame."""
+    ax.set(ylim=(0, most), xlim=(-0.6, len(names) - 0.4), title="bars: soft, lines: counted")
+    ax.set_yticks(range(int(most) + 1))
+    ax.set_xticks(range(len(names)), names)
+
+
+def soft_and_counted(ax: Axes, soft: Mapping[str, float], counted: Mapping[str, int]) -> None:
+    """Draw the soft counts of a frame as bars and the counted ones as black lines.
 
     Args:
-        frame: The frame.
-        forces: Its loss and negative gradients.
-        image_size: (height, width) [px].
-        title: Title of the counts.
-
-    Returns:
-        The figure.
+        ax: Axes by ``count_axes``.
+        soft: The soft counts, by name (FP, FN, IDS).
+        counted: The counted ones.
     """
-    figure = plt.figure(figsize=(13, 5.6))
-    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.15))[:, 0]
-    rows, columns = [f"track {i}" for i in frame.track_ids], [f"obj. {i}" for i in frame.object_ids]
-    axes = top.subplots(1, 3)
-    heat_map(axes[0], forces.distance.numpy(), rows, columns, "distance D")
-    heat_map(axes[1], forces.soft.numpy(), rows, columns, "soft assignment Ã")
-    counts = {name: getattr(forces.terms, name.lower()).item() for name in ("FP", "FN", "IDS")}
-    axes[2].bar(list(counts), list(counts.values()), color=[COLORS[name.lower()] for name in counts])
-    axes[2].set(title=f"{title}: soft counts", ylim=(0, max(2.0, *counts.values()) * 1.05))
-    for ax, name in zip(bottom.subplots(1, len(forces.pulls)), forces.pulls, strict=True):
-        _pull_panel(ax, frame, forces, image_size, name)
-        ax.set_title(name, color=COLORS.get(name.lower(), "black"))
-    return figure
+    for place, (name, value) in enumerate(soft.items()):
+        ax.bar(place, value, color=COLORS[name.lower()], width=0.6)
+        ax.hlines(counted[name], place - 0.42, place + 0.42, color="black", linewidth=2.5)
+        ax.text(place, max(value, counted[name]) + 0.06, f"{abs(value):.2f}", ha="center", fontsize=9)
 
 
 def frames(clip: Sequence[Frame], image_size: tuple[int, int]) -> Figure:
