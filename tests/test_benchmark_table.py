@@ -1,4 +1,4 @@
-"""The table of notebook 09: which frames and which protocol count, what is pooled, what is timed."""
+"""The tables of notebook 09: which frames and which protocol count, what is pooled, what is timed."""
 
 import shutil
 
@@ -46,58 +46,63 @@ def perfect(sequence):
 
 @pytest.fixture
 def judge(tmp_path):
-    """Two of MOT17, one of them with a mannequin, and one of MOT15."""
+    """Two of MOT17, one of them with a mannequin."""
     return [
         sequence(tmp_path, "MOT17-09-FRCNN", [PERSON, STATIC]),
         sequence(tmp_path, "MOT17-02-DPM", [PERSON, PERSON, PERSON], length=40),
-        sequence(tmp_path, "PETS09-S2L1", [PERSON, PERSON]),
     ]
 
 
-def table(judge, results=None, fps=10.0):
+@pytest.fixture
+def pets(tmp_path):
+    return sequence(tmp_path, "PETS09-S2L1", [PERSON, PERSON])
+
+
+def table(judge, results=None, fps=10.0, part="test"):
     results = results or {one.name: perfect(one) for one in judge}
     fps = fps if isinstance(fps, dict) else {one.name: fps for one in judge}
-    return benchmark.measured("A", results, fps, judge).set_index(["protocol", "sequence"])
+    return benchmark.measured("A", results, fps, judge, part).set_index("sequence")
 
 
 def test_a_mannequin_is_no_false_positive_by_the_official_protocol(judge):
     found = table(judge)
-    assert found.loc[("motchallenge", "MOT17-09-FRCNN"), "FP"] == 0
+    assert found.loc["MOT17-09-FRCNN", "FP"] == 0 and set(found["protocol"]) == {"motchallenge"}
     assert (found[["MOTA", "IDF1", "HOTA", "MT"]].round(6) == 100).all(axis=None)
     assert list(found.reset_index()[benchmark.COLUMNS]) == benchmark.COLUMNS
-
-
-def test_the_protocols_are_never_pooled(judge):
-    results = {one.name: perfect(one) for one in judge}
-    results["PETS09-S2L1"] = results["PETS09-S2L1"].iloc[:0]
-    found = table(judge, results)
-    assert list(found.index) == [
-        ("motchallenge", "MOT17-09-FRCNN"),
-        ("motchallenge", "MOT17-02-DPM"),
-        ("motchallenge", "OVERALL"),
-        ("plain", "PETS09-S2L1"),
-        ("plain", "OVERALL"),
-    ]
-    assert found.loc[("motchallenge", "OVERALL"), "FN"] == 0
-    assert found.loc[("plain", "OVERALL"), ["FN", "MOTA", "ML"]].tolist() == [2 * 5, 0, 100]
+    assert list(found.index) == ["MOT17-09-FRCNN", "MOT17-02-DPM", "OVERALL"]
 
 
 def test_only_last_quarters_count(judge):
     results = {one.name: perfect(one) for one in judge}
     early = {name: boxes[boxes["frame"] <= boxes["frame"].max() * 3 // 4] for name, boxes in results.items()}
     missed = table(judge, early)
-    assert missed.loc[("motchallenge", "OVERALL"), "FN"] == 1 * 5 + 3 * 10 and (missed["FP"] == 0).all()
+    assert missed.loc["OVERALL", "FN"] == 1 * 5 + 3 * 10 and (missed["FP"] == 0).all()
 
 
-def test_pooled_speed_is_all_frames_over_all_time(judge):
-    fps = {
-        "MOT17-09-FRCNN": 5.0,
-        "MOT17-02-DPM": 20.0,
-        "PETS09-S2L1": 7.0,
-    }  # 5 frames a second, 10 in half a one
-    found = table(judge, fps=fps)["FPS"]
-    assert found["motchallenge", "OVERALL"] == pytest.approx(15 / 1.5)
-    assert found["plain", "OVERALL"] == pytest.approx(7.0)
+def test_of_transfer_the_whole_counts(pets):
+    found = table([pets], {pets.name: perfect(pets).iloc[:10]}, part="whole")
+    assert found.loc["OVERALL", "FN"] == 2 * 20 - 10 and set(found["protocol"]) == {"plain"}
+
+
+def test_pooled_speed_is_all_timed_frames_over_their_time(judge):
+    both = {"MOT17-09-FRCNN": 5.0, "MOT17-02-DPM": 20.0}  # 5 frames in a second, 10 in half a one
+    assert table(judge, fps=both).loc["OVERALL", "FPS"] == pytest.approx(15 / 1.5)
+    one = table(judge, fps={"MOT17-02-DPM": 20.0})["FPS"]
+    assert one["OVERALL"] == pytest.approx(20.0) and np.isnan(one["MOT17-09-FRCNN"])
+
+
+def test_aims_compare_the_best_of_ours_with_the_best_of_the_others():
+    rows = [
+        ("Tracktor (vanilla)", 50, 60),
+        ("DeepMOT-GOTURN", 55, 40),
+        ("SORT", 52, 50),
+        ("ByteTrack", 40, 61),
+    ]
+    rows += [("ByteTrack, our boxes", 90, 90)]  # theirs by half
+    table = pd.DataFrame(rows, columns=["method", "MOTA", "HOTA"]).assign(sequence="S")
+    found = benchmark.aims(table).loc["S"]
+    assert found["MOTA"].to_dict() == {"ours": 55, "others": 52, "difference": 3}
+    assert found["HOTA"].to_dict() == {"ours": 60, "others": 61, "difference": -1}
 
 
 class Still(Tracker):
@@ -121,8 +126,8 @@ class Still(Tracker):
         return Propagation(boxes, torch.ones(len(boxes)))
 
 
-@pytest.mark.parametrize(("length", "frames"), [(20, 5), (200, 40)])
-def test_at_most_forty_frames_are_timed(tmp_path, length, frames):
+@pytest.mark.parametrize(("length", "frames"), [(20, 5), (200, 20)])
+def test_at_most_twenty_frames_are_timed(tmp_path, length, frames):
     tracker = Still()
     one = sequence(tmp_path, "S", [PERSON], length)
     assert benchmark.frames_per_second(study.TrackingPipeline(tracker, tracker), one) > 0
@@ -130,13 +135,21 @@ def test_at_most_forty_frames_are_timed(tmp_path, length, frames):
 
 
 @pytest.fixture
-def still(judge, smoke, monkeypatch):
-    """Every tracker leaves boxes where they are, every run was scored with perfect results."""
+def still(judge, pets, smoke, monkeypatch, tmp_path):
+    """Every tracker leaves boxes where they are, every run has tracked perfectly."""
     tracker = Still()
-    monkeypatch.setattr(benchmark, "unaided", lambda *_: study.TrackingPipeline(tracker, tracker))
-    monkeypatch.setattr(study, "score", lambda *_: None)
-    monkeypatch.setattr(study, "results", lambda *_: {one.name: perfect(one) for one in judge})
-    vars(smoke)["tracking"] = TrackingData(judge, judge, "three")
+    pipeline = study.TrackingPipeline(tracker, tracker)
+
+    def track(experiment, run, found, part):
+        files = {one.name: tmp_path / "results" / f"{one.name}.txt" for one in found}
+        for one in found:
+            mot.write_results(files[one.name], perfect(one))
+        return files
+
+    monkeypatch.setattr(benchmark, "unaided", lambda *_: pipeline)
+    monkeypatch.setattr(study, "vanilla", lambda *_: pipeline)
+    monkeypatch.setattr(study, "track", track)
+    vars(smoke)["tracking"] = TrackingData(judge, judge, "two", (pets,))
     return smoke
 
 
@@ -147,8 +160,9 @@ def test_without_the_package_the_others_are_missing_and_named(still, monkeypatch
 
     monkeypatch.setattr(peers, "track", absent)
     found, missing = benchmark.local(still)
-    assert set(found["method"]) == set(benchmark.OURS) and len(found) == 5 * len(benchmark.OURS)
-    assert [line.partition(":")[0] for line in missing] == list(benchmark.PEERS)
+    assert set(found["method"]) == set(benchmark.OURS) and len(found) == 3 * len(benchmark.OURS)
+    names = [name for peer in benchmark.PEERS for name in (peer, f"{peer}, our boxes")]
+    assert [line.partition(":")[0] for line in missing] == names
     assert all("pip install" in line for line in missing)
 
 
@@ -156,10 +170,21 @@ def test_without_the_package_the_others_are_missing_and_named(still, monkeypatch
 def test_with_the_package_the_others_stand_beside_ours(still):
     pytest.importorskip("trackers")
     found, missing = benchmark.local(still)
-    assert missing == [] and set(found["method"]) == {*benchmark.OURS, *benchmark.PEERS}
+    theirs = {name for peer in benchmark.PEERS for name in (peer, f"{peer}, our boxes")}
+    assert missing == [] and set(found["method"]) == {*benchmark.OURS, *theirs}
+    assert found["sequence"].unique().tolist() == ["MOT17-09-FRCNN", "MOT17-02-DPM", "OVERALL"]
     figure = tracker_plots.benchmark(found)
-    assert len(figure.axes) == 2 * 4
+    assert len(figure.axes) == 4
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(found["method"].unique())
+
+
+@pytest.mark.slow
+def test_transfer_is_a_table_of_its_own(still):
+    found, _ = benchmark.transfer(still)
+    assert found["sequence"].unique().tolist() == ["PETS09-S2L1", "OVERALL"]
+    assert set(found["protocol"]) == {"plain"} and set(benchmark.OURS) <= set(found["method"])
+    vars(still)["tracking"] = still.tracking._replace(transfer=())
+    assert benchmark.transfer(still)[0].empty
 
 
 def test_our_rows_are_runs_of_every_profile():

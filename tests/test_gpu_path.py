@@ -215,7 +215,7 @@ def test_tracks_are_those_of_the_cpu(gpu, sequence, name, external):
     torch.manual_seed(0)
     embed = reid.Embedder(units=16) if external else None
     # Untrained networks are sure of nothing.
-    unsure = {"detection_score": 0.0, "death_score": None, "birth_frames": 1, "verified": False}
+    unsure = {"birth_score": 0.0, "death_score": None, "birth_frames": 1, "unverified_frames": None}
     rules = dataclasses.replace(TRACKTOR if name == "tracktor" else MOT_BY_SOT, **unsure)
     tracks = []
     for device in (gpu, "cpu"):

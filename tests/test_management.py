@@ -175,6 +175,58 @@ def test_tracktor_does_not_average():
     assert tracks.boxes.tolist() == [list(A)]
 
 
+@pytest.mark.parametrize(("choice", "dx"), [("propagated", 0), ("detected", 4), ("mean", 2)])
+def test_the_box_of_a_track_with_a_detection_of_its_own(choice, dx):
+    tracks = born(A, B, rules=Rules(matched_box=choice))
+    tracks.step(found(A, B), found(shifted(A, 4)))
+    assert tracks.boxes.tolist() == [list(shifted(A, dx)), list(B)]
+
+
+# --- second association -------------------------------------------------------------------------------------
+
+SECOND = Rules(second_score=0.1)
+
+
+def test_a_weak_detection_keeps_alive_the_track_that_it_overlaps():
+    tracks = born(A, B, C, rules=SECOND)
+    weak = found(A, shifted(B, 25), C, scores=[0.1, 0.4, 0.05])  # IoU of B with its own: 1/11
+    assert ids(tracks.step(stay(tracks, scores=[0.2, 0.2, 0.2]), weak)) == [1]
+    assert ids(tracks.lost) == [2, 3]
+
+
+def test_without_the_rule_it_does_not():
+    tracks = born(A)
+    assert not tracks.step(stay(tracks, scores=[0.2]), found(A, scores=[0.4]))
+
+
+def test_a_weak_detection_starts_no_track_and_revives_none():
+    tracks = born(A, rules=Rules(second_score=0.1, revival_overlap=0.3))
+    tracks.step(stay(tracks, scores=[0.2]), found())
+    assert not tracks.step(stay(tracks), found(A, B, scores=[0.4, 0.4])) and ids(tracks.lost) == [1]
+
+
+def test_weak_detections_go_to_the_tracks_that_strong_ones_leave():
+    """The strong detection overlaps both tracks (IoU 3/7 and 1), the weak one is nearer to track 1."""
+    near = shifted(A, 8)
+    tracks = born(A, near, rules=Rules(second_score=0.1, detection_nms=0.6, matched_box="detected"))
+    tracks.step(stay(tracks), found(near, shifted(A, 1), scores=[0.9, 0.3]))
+    assert tracks.boxes.tolist() == [list(shifted(A, 1)), list(near)]
+
+
+# --- visibility ---------------------------------------------------------------------------------------------
+
+
+def test_a_track_without_a_detection_is_hidden_after_the_frames_that_the_rules_allow():
+    tracks = born(A, rules=Rules(unverified_frames=2, patience=3))
+    assert [ids(tracks.step(stay(tracks), found())) for _ in range(3)] == [[1], [1], []]
+    assert ids(tracks.step(stay(tracks), found(A))) == [1]  # verified again
+    for _ in range(4):
+        tracks.step(stay(tracks), found())
+    assert ids(tracks.live) == [1]  # hidden for two frames
+    tracks.step(stay(tracks), found())
+    assert not tracks.live
+
+
 # --- revival ------------------------------------------------------------------------------------------------
 
 
@@ -217,6 +269,27 @@ def test_without_appearance_nothing_is_revived():
     tracks = born(A)
     tracks.step(stay(tracks, scores=[0.0]), found())
     assert ids(tracks.step(stay(tracks), found(A))) == [2]
+
+
+@pytest.mark.parametrize(("dx", "id"), [(10, 1), (12, 2)])
+def test_a_detection_on_a_lost_track_revives_it(dx, id):
+    """IoU 1/3 and 1/4, on either side of 0.3."""
+    tracks = born(A, rules=Rules(revival_overlap=0.3))
+    tracks.step(stay(tracks, scores=[0.0]), found())
+    visible = tracks.step(stay(tracks), found(shifted(A, dx)))
+    assert ids(visible) == [id] and visible[0].box.tolist() == list(shifted(A, dx))
+
+
+def test_appearance_goes_before_overlap():
+    tracks = born(A, shifted(A, 21), rules=Rules(revival_overlap=0.2), looks=[RED, GREEN])
+    tracks.step(stay(tracks, scores=[0.0, 0.0], looks=[RED, GREEN]), found())
+    # Track 2 lies where the red person is now, who is track 1; the blue one resembles nobody.
+    blue = [-1.0, -1.0]
+    visible = tracks.step(stay(tracks), found(shifted(A, 21), shifted(A, 33), looks=[RED, blue]))
+    assert {track.id: track.box.tolist() for track in visible} == {
+        1: list(shifted(A, 21)),
+        2: list(shifted(A, 33)),
+    }
 
 
 def test_an_invisible_track_is_revived_where_it_looks_like_a_newborn():
@@ -304,12 +377,21 @@ def test_rules_that_make_no_sense_are_refused(wrong):
         Rules(**wrong)
 
 
+@pytest.mark.parametrize("name", ["detection_box", "detection_score", "matched_box"])
+def test_an_unknown_source_is_refused(name):
+    with pytest.raises(ValueError, match=f"{name} must be one of .*, not 'best'"):
+        Rules(**{name: "best"})
+
+
 corner = st.tuples(st.integers(-50, 330), st.integers(-50, 250), st.integers(0, 120), st.integers(0, 160))
+ALL_RULES = Rules(
+    second_score=0.2, matched_box="mean", unverified_frames=1, revival_overlap=0.2, velocity_frames=2
+)
 frame = st.lists(st.tuples(corner, st.integers(0, 10)), max_size=8)
 
 
 @pytest.mark.slow
-@given(st.lists(frame, max_size=6), st.sampled_from([TRACKTOR, MOT_BY_SOT]), st.randoms())
+@given(st.lists(frame, max_size=6), st.sampled_from([TRACKTOR, MOT_BY_SOT, ALL_RULES]), st.randoms())
 def test_whatever_comes_the_tracks_are_sound(frames, rules, random):
     tracks = Tracks(rules, SIZE)
     ended = set()

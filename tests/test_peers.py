@@ -70,6 +70,16 @@ def test_scores_count_and_a_missing_score_is_one(package, sequence, name):
     assert unknown.equals(peers.track(name, sequence))
 
 
+@pytest.mark.parametrize("name", peers.NAMES)
+def test_other_boxes_than_the_public_ones(package, sequence, name):
+    moved = sequence.detections().assign(y1=60.0, y2=140.0)
+    tracks = peers.track(name, sequence, detections=moved)
+    public = peers.track(name, sequence)
+    assert (tracks["y1"] == 60).all() and tracks.drop(columns=["y1", "y2"]).equals(
+        public.drop(columns=["y1", "y2"])
+    )
+
+
 def test_scores_on_another_scale_are_said(package, sequence):
     rescore(sequence, 45)
     with pytest.warns(UserWarning, match="S: scores of 45 to 45, where sort expects 0 to 1"):

@@ -66,6 +66,28 @@ def test_pictures_are_found_however_they_are_numbered(standard, root, pattern, f
     assert [one.name for one in matrices.sources(standard)[0]] == ["OWN-01"]
 
 
+def test_beside_mot17_other_sequences_are_for_transfer(standard, root):
+    for name in ("TUD-Campus", "MOT17-09-SDP", "MOT17-09-DPM", "MOT16-09"):
+        make(root, name)
+    data = standard.tracking
+    assert [one.name for one in data.training] == ["MOT17-09-DPM"]
+    assert [one.name for one in data.evaluation] == ["MOT17-09-DPM", "MOT17-09-SDP"]
+    assert [one.name for one in data.transfer] == ["TUD-Campus"]  # MOT16-09 has the images of MOT17-09
+    assert data.protocol == "motchallenge" and data.description == "MOT17-09-DPM, MOT17-09-SDP"
+
+
+@pytest.mark.parametrize(
+    ("names", "protocol", "transfer"),
+    [(["MOT16-09", "PETS"], "motchallenge", ["PETS"]), (["OWN-01", "OWN-02"], "plain", [])],
+)
+def test_without_mot17(standard, root, names, protocol, transfer):
+    for name in names:
+        make(root, name)
+    data = standard.tracking
+    assert data.protocol == protocol and [one.name for one in data.transfer] == transfer
+    assert [one.name for one in data.evaluation] == [name for name in names if name not in transfer]
+
+
 def test_what_lacks_something_is_left_out_and_the_rest_is_taken(standard, root):
     make(root, "OWN-01")
     shutil.rmtree(make(root, "OWN-02") / "det")

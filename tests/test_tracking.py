@@ -99,8 +99,32 @@ def test_a_detector_scores_the_detections_and_moves_them_if_the_rules_say_so(seq
     detector = Still(score=0.7, step=5.0)
     first = run(sequence, detector=detector).iloc[0]
     assert first["x1"] == 17 and first["conf"] == pytest.approx(0.7)
-    assert run(sequence, detector=detector, rules=Rules(regress_detections=False)).iloc[0]["x1"] == 12
+    assert run(sequence, detector=detector, rules=Rules(detection_box="public")).iloc[0]["x1"] == 12
     assert run(sequence, detector=Still(score=0.4)).empty
+
+
+@pytest.mark.parametrize(("choice", "x1"), [("regressed", 17), ("public", 12), ("mean", 14.5)])
+def test_the_box_of_a_detection(sequence, choice, x1):
+    rules = dataclasses.replace(STILL, detection_box=choice)
+    assert run(sequence, detector=Still(step=5.0), rules=rules).iloc[0]["x1"] == pytest.approx(x1)
+
+
+@pytest.mark.parametrize(("choice", "score"), [("network", 0.8), ("public", 0.6), ("mean", 0.7)])
+def test_the_score_of_a_detection(sequence, choice, score):
+    rules = dataclasses.replace(STILL, detection_score=choice)
+    assert run(sequence, detector=Still(score=0.8), rules=rules).iloc[0]["conf"] == pytest.approx(
+        0.8
+    )  # 9, -1
+    mot.write_results(sequence.path / "det" / "det.txt", sequence.detections().assign(conf=0.6))
+    sequence = mot.Sequence.open(sequence.path)
+    assert run(sequence, detector=Still(score=0.8), rules=rules).iloc[0]["conf"] == pytest.approx(score)
+
+
+def test_detections_are_a_table_of_the_boxes_that_tracks_are_born_of(sequence):
+    rules = dataclasses.replace(STILL, detection_box="mean")
+    found = tracking.detections(Still(score=0.7, step=5.0), sequence, rules, range(2, 4))
+    assert found["frame"].tolist() == [2, 3, 3] and found["x1"].tolist() == [16.5, 18.5, 52.5]
+    assert found["conf"].tolist() == pytest.approx([0.7] * 3) and (found["id"] == -1).all()
 
 
 def test_an_external_embedding_replaces_the_followers(sequence):

@@ -7,15 +7,16 @@ hand, counted here. Notebook 09 shows both.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from .. import evaluation
+from ..columns import RESULT_COLUMNS
 from ..data import mot
 from ..evaluation import submission
-from . import peers, tables, trackers
+from . import peers, sequences, tables, trackers
 from .experiment import Experiment
 from .settings import DEEPMOT, DHN, TrackerRun
 
@@ -35,12 +36,7 @@ PEERS = {"SORT": "sort", "ByteTrack": "bytetrack", "OC-SORT": "ocsort"}
 _PERCENT = ["MOTA", "MOTP", "IDF1", "HOTA"]
 #: Of a local table; percent but for the counts FP, FN, IDS and for FPS [1/s].
 COLUMNS = ["protocol", "sequence", "method", *_PERCENT, "MT", "ML", "FP", "FN", "IDS", "FPS"]
-_TIMED_FRAMES = 40  # of each sequence, at most
-
-
-def protocol(sequence: mot.Sequence) -> str:
-    """The official protocol for the sequences of MOT16 and MOT17, ``plain`` for all others."""
-    return "motchallenge" if sequence.name.startswith(("MOT16-", "MOT17-")) else "plain"
+_TIMED_FRAMES = 20  # of one sequence of each set of images, at most
 
 
 # --- local --------------------------------------------------------------------------------------------------
@@ -49,59 +45,103 @@ def protocol(sequence: mot.Sequence) -> str:
 def local(experiment: Experiment) -> tuple[pd.DataFrame, list[str]]:
     """Evaluate all methods on the last quarters.
 
-    Trackers that have not been trained or scored are trained and scored now.
+    Trackers that have not been trained are trained now.
 
     Returns:
-        A table with ``COLUMNS``, one row per sequence and, for each protocol, one that pools its sequences
+        A table with ``COLUMNS``, one row per method and sequence and one that pools the sequences
         (``OVERALL``); and a line on each method that is missing, as peers are where their package is.
     """
-    found = experiment.tracking.evaluation
-    parts, missing = [], []
+    return _compare(experiment, experiment.tracking.evaluation, "test")
+
+
+def transfer(experiment: Experiment) -> tuple[pd.DataFrame, list[str]]:
+    """Evaluate all methods on whole sequences of other data sets, of which nothing was seen.
+
+    Returns:
+        As :func:`local`; an empty table where there are no such sequences.
+    """
+    return _compare(experiment, experiment.tracking.transfer, "whole")
+
+
+def aims(table: pd.DataFrame) -> pd.DataFrame:
+    """Compare the best of ours with the best of the others on the same detections.
+
+    Args:
+        table: As :func:`local` returns it.
+
+    Returns:
+        For each sequence and ``OVERALL``: MOTA and HOTA [%] of ours and of the others, the highest of each,
+        and the difference.
+    """
+    found = table.set_index(["method", "sequence"])[["MOTA", "HOTA"]]
+    parts = {
+        name: found[found.index.isin(list(methods), level="method")].groupby("sequence", sort=False).max()
+        for name, methods in (("ours", OURS), ("others", PEERS))
+    }
+    joined = pd.concat(parts | {"difference": parts["ours"] - parts["others"]}, axis=1)
+    return joined.swaplevel(axis=1)[["MOTA", "HOTA"]]
+
+
+def _compare(
+    experiment: Experiment, found: Sequence[mot.Sequence], part: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """Evaluate all methods on a part of sequences."""
+    parts, missing = [pd.DataFrame(columns=COLUMNS)], []
+    if not found:
+        return parts[0], missing
+    timed = [group[0] for group in sequences.by_images(found)]
     for method, run in OURS.items():
-        trackers.score(experiment, run)
-        results = trackers.results(experiment, run)
+        files = trackers.track(experiment, run, found, part)
         networks = unaided(experiment, run)
-        fps = {sequence.name: frames_per_second(networks, sequence) for sequence in found}
-        parts.append(measured(method, results, fps, found))
+        fps = {one.name: frames_per_second(networks, one, part) for one in timed}
+        results = {name: mot.read_boxes(file)[RESULT_COLUMNS] for name, file in files.items()}
+        parts.append(measured(method, results, fps, found, part))
+    vanilla = trackers.vanilla(experiment)
+    refined = {one.name: vanilla.detections(one, sequences.frames_of(one, part)) for one in found}
     for method, name in PEERS.items():
-        try:
-            results = {one.name: peers.track(name, one, mot.split(one)["test"]) for one in found}
-        except peers.PeersError as error:
-            missing.append(f"{method}: {error}")
-            continue
-        fps = {one: boxes.attrs["fps"] for one, boxes in results.items()}
-        parts.append(measured(method, results, fps, found))
-    return pd.concat(parts).sort_values("protocol", kind="stable", ignore_index=True), missing
+        for label, given in ((method, {}), (f"{method}, our boxes", refined)):
+            try:
+                results = {
+                    one.name: peers.track(name, one, sequences.frames_of(one, part), given.get(one.name))
+                    for one in found
+                }
+            except peers.PeersError as error:
+                missing.append(f"{label}: {error}")
+                continue
+            fps = {one: boxes.attrs["fps"] for one, boxes in results.items()}
+            parts.append(measured(label, results, fps, found, part))
+    return pd.concat(parts[1:], ignore_index=True), missing
 
 
 def measured(
-    method: str, results: Mapping[str, pd.DataFrame], fps: Mapping[str, float], judge: list[mot.Sequence]
+    method: str,
+    results: Mapping[str, pd.DataFrame],
+    fps: Mapping[str, float],
+    found: Sequence[mot.Sequence],
+    part: str = "test",
 ) -> pd.DataFrame:
-    """A method's rows (``COLUMNS``) from its tracks and its frames per second, both by sequence name.
+    """Evaluate a method on a part of sequences of one protocol.
 
-    Only last quarters count. Counts of two protocols are never pooled; the pooled frames per second are all
-    frames over the time that all take.
+    Args:
+        method: Its name.
+        results: Its tracks by sequence name.
+        fps: Its frames per second by sequence name, of those that were timed.
+        found: The sequences.
+        part: As of ``sequences.frames_of``.
+
+    Returns:
+        A table with ``COLUMNS``, a row per sequence and ``OVERALL``, whose frames per second are all timed
+        frames over the time that they take.
     """
-    parts = []
-    for kind in sorted({protocol(sequence) for sequence in judge}):
-        group = [sequence for sequence in judge if protocol(sequence) == kind]
-        frames = {sequence.name: mot.split(sequence)["test"] for sequence in group}
-        counts = {}
-        for sequence in group:
-            gt, boxes = (
-                table[table["frame"].isin(frames[sequence.name])]
-                for table in (sequence.gt(), results[sequence.name])
-            )
-            counts[sequence.name] = evaluation.count(gt, boxes, kind)
-        rows = evaluation.summarize(counts).rename(columns={"IDs": "IDS"})
-        rows[_PERCENT] *= 100
-        for share in ("MT", "ML"):
-            rows[share] = 100 * rows[share] / rows["GT"].clip(lower=1)
-        seconds = sum(len(part) / fps[name] for name, part in frames.items())
-        total = sum(map(len, frames.values())) / seconds
-        rows["FPS"] = pd.Series({name: fps[name] for name in frames} | {evaluation.OVERALL: total})
-        parts.append(rows.reset_index().assign(protocol=kind, method=method)[COLUMNS])
-    return pd.concat(parts, ignore_index=True)
+    rows = sequences.evaluate(results, found, part).rename(columns={"IDs": "IDS"})
+    rows[_PERCENT] *= 100
+    for share in ("MT", "ML"):
+        rows[share] = 100 * rows[share] / rows["GT"].clip(lower=1)
+    frames = {one.name: len(sequences.frames_of(one, part)) for one in found if one.name in fps}
+    total = sum(frames.values()) / sum(count / fps[name] for name, count in frames.items())
+    rows["FPS"] = pd.Series({**fps, evaluation.OVERALL: total})
+    protocol = sequences.protocol(found[0])
+    return rows.reset_index().assign(protocol=protocol, method=method)[COLUMNS]
 
 
 def unaided(experiment: Experiment, run: TrackerRun) -> trackers.TrackingPipeline:
@@ -113,12 +153,14 @@ def unaided(experiment: Experiment, run: TrackerRun) -> trackers.TrackingPipelin
     return networks
 
 
-def frames_per_second(networks: trackers.TrackingPipeline, sequence: mot.Sequence) -> float:
+def frames_per_second(
+    networks: trackers.TrackingPipeline, sequence: mot.Sequence, part: str = "test"
+) -> float:
     """Return how many frames per second are tracked, images read from disk and encoded by the network.
 
-    Over the first 40 frames of the last quarter (or all of it); one frame before the clock starts warms up.
+    Over the first 20 frames of a part (or all of it); one frame before the clock starts warms up.
     """
-    frames = mot.split(sequence)["test"][:_TIMED_FRAMES]
+    frames = sequences.frames_of(sequence, part)[:_TIMED_FRAMES]
     networks.track(sequence, frames[:1])
     start = time.perf_counter()
     networks.track(sequence, frames)

@@ -124,8 +124,9 @@ def find(tracker: str) -> Path | None:
     """Return the file of the best weights of a tracker here, None where there are none."""
     ranked = []
     for rank, profile in enumerate(_PROFILES):
-        folder = output_folder() / "runs" / profile / "trackers" / tracker
-        for file in folder.glob("**/seed*/weights.safetensors"):
+        for file in (output_folder() / "runs").glob(
+            f"{profile}/trackers/{tracker}/*/*/*/seed*/weights.safetensors"
+        ):
             validation = read_header(file).get("validation")
             # Those that were never validated, as detectors are not, come last of their profile.
             ranked.append((rank, float("inf") if validation is None else -validation, str(file)))
@@ -135,10 +136,9 @@ def find(tracker: str) -> Path | None:
 def _vanilla_tracktor(weights: Path, made_from: dict[str, Any]) -> Path | None:
     """The detector of the run that some weights come from."""
     runs = output_folder() / "runs" / str(made_from.get("profile")) / "trackers"
-    if runs not in weights.resolve().parents:
-        return None
-    return next((runs / "tracktor" / "vanilla").glob("**/seed0/weights.safetensors"), None)
+    file = runs / "tracktor" / "vanilla" / "none" / "none" / "seed0" / "weights.safetensors"
+    return file if file.is_file() and runs in weights.resolve().parents else None
 
 
 def _named(file: Path) -> str:
-    return f"{file.name} (shipped)" if file == shipped(file.stem) else str(file)
+    return f"that ship ({file.name})" if file == shipped(file.stem) else str(file)

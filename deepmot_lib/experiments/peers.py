@@ -1,4 +1,4 @@
-"""SORT, ByteTrack and OC-SORT on the same public detections: association without appearance.
+"""SORT, ByteTrack and OC-SORT on the same detections: association without appearance.
 
 They are those of the package ``trackers`` (Roboflow, Apache 2.0; the extra ``peers``) with its default
 settings. SORT: Bewley et al., 2016; ByteTrack: Zhang et al., 2022; OC-SORT: Cao et al., 2023.
@@ -26,8 +26,10 @@ class PeersError(RuntimeError):
     """The package of the peers is not installed; the message says how to install it."""
 
 
-def track(name: str, sequence: Sequence, frames: range | None = None) -> pd.DataFrame:
-    """Track the public detections of a sequence by a peer.
+def track(
+    name: str, sequence: Sequence, frames: range | None = None, detections: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Track the detections of a sequence by a peer.
 
     A peer's tracks consist of detections, and ``conf`` is their score. A score of -1 in ``det.txt``, unknown,
     is passed as 1. The peers' thresholds are for scores in [0, 1]; others are passed with a UserWarning.
@@ -36,6 +38,7 @@ def track(name: str, sequence: Sequence, frames: range | None = None) -> pd.Data
         name: One of ``NAMES``.
         sequence: The sequence; its images are not read.
         frames: Consecutive frames, such as a part of ``mot.split``; by default all.
+        detections: The columns frame, x1, y1, x2, y2 [px] and conf; by default the public detections.
 
     Returns:
         A table with ``columns.RESULT_COLUMNS``, sorted by frame and id. Its ``attrs["fps"]`` are frames per
@@ -53,16 +56,16 @@ def track(name: str, sequence: Sequence, frames: range | None = None) -> pd.Data
     frames = sequence.consecutive(frames)
     trackers, supervision = _packages()
     tracker = getattr(trackers, _CLASSES[name])()
-    found = sequence.detections()
+    found = sequence.detections() if detections is None else detections.copy()
     found["conf"] = found["conf"].where(found["conf"] != -1, 1.0)
     if not found["conf"].between(0, 1).all():
         span = f"{found['conf'].min():g} to {found['conf'].max():g}"
         warnings.warn(f"{sequence.name}: scores of {span}, where {name} expects 0 to 1", stacklevel=2)
-    detections = {frame: rows[[*XYXY, "conf"]].to_numpy() for frame, rows in by_frame(found).items()}
-    public = [detections.get(frame, np.empty((0, 5))) for frame in frames]
+    boxes_of = {frame: rows[[*XYXY, "conf"]].to_numpy() for frame, rows in by_frame(found).items()}
+    given = [boxes_of.get(frame, np.empty((0, 5))) for frame in frames]
     start = time.perf_counter()
     tracked = [
-        tracker.update(supervision.Detections(xyxy=boxes[:, :4], confidence=boxes[:, 4])) for boxes in public
+        tracker.update(supervision.Detections(xyxy=boxes[:, :4], confidence=boxes[:, 4])) for boxes in given
     ]
     seconds = time.perf_counter() - start
     rows = [np.empty((0, len(RESULT_COLUMNS)))]

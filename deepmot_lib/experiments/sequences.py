@@ -14,9 +14,8 @@ from .. import evaluation
 from ..data import mot
 from ..trackers.management import MOT_BY_SOT, TRACKTOR, Rules
 
-#: Counted as the paper's own code did, for all of Tables 1 to 3: they pool MOT15 and MOT17.
-PROTOCOL = "plain"
-
+_BENCHMARKS = ("MOT17", "MOT16")  # whose trackers the paper's Tables 1 to 3 are about (A.2), and its twin
+_DETECTORS = ("DPM", "FRCNN", "SDP")  # MOT17's
 # Thresholds that were chosen on the third quarters of the real sequences, with the vanilla Tracktor: a
 # detection beside a track is mostly another person, and Bergmann et al.'s cover of 0.3 and NMS at 0.3 and 0.6
 # lose 3 points of MOTA.
@@ -27,34 +26,64 @@ class TrackingData(NamedTuple):
     """What trackers are trained and evaluated on.
 
     Trackers are trained on the first halves (part ``train`` of ``mot.split``); the third quarters (``val``)
-    select among the states of a training, and the last quarters (``test``) are reported.
+    select among the states of a training, and the last quarters (``test``) are reported. Nothing of the
+    sequences of ``transfer`` is trained on or selected by: they are reported as a whole.
 
     Attributes:
         training: Training sequences: each set of images once.
         evaluation: Evaluation sequences: all, those that differ in their detections only among them.
         description: A line on the source.
+        transfer: Sequences beside those of the benchmark, such as MOT15's beside MOT17's.
     """
 
     training: list[mot.Sequence]
     evaluation: list[mot.Sequence]
     description: str
+    transfer: tuple[mot.Sequence, ...] = ()
+
+    @property
+    def protocol(self) -> str:
+        """The protocol of the evaluation sequences, which all have the same."""
+        return protocol(self.evaluation[0])
 
 
 def rendered(sequences: Iterable[mot.Sequence]) -> TrackingData:
     """Return the rendered sequences as data for tracking."""
     found = _by_name(sequences)
-    names = ", ".join(sequence.name for sequence in found)
-    return TrackingData(_distinct(found), found, f"{len(found)} embedded sequences, {names}")
+    return TrackingData(_distinct(found), found, f"{len(found)} embedded sequences, {names(found)}")
 
 
 def real(root: Path) -> TrackingData:
     """Return the sequences below a folder that have pictures, ground truth and detections.
 
+    Where some are MOT17's, trackers are trained and evaluated on these alone, as in the paper (A.2), or on
+    MOT16's where there are no others of its images; the rest is for transfer. Without either all are taken.
+
     Raises:
         MotFormatError: There is none: names what was left out and why.
     """
     found = _by_name(usable(root, "pictures", "ground truth", "detections"))
-    return TrackingData(_distinct(found), found, ", ".join(sequence.name for sequence in found))
+    for benchmark in _BENCHMARKS:
+        if own := [sequence for sequence in found if sequence.name.startswith(f"{benchmark}-")]:
+            others = [sequence for sequence in found if protocol(sequence) == "plain"]
+            return TrackingData(_distinct(own), own, names(own), tuple(others))
+    return TrackingData(_distinct(found), found, names(found))
+
+
+def names(sequences: Iterable[mot.Sequence]) -> str:
+    """Name sequences in a line."""
+    return ", ".join(sequence.name for sequence in sequences)
+
+
+def protocol(sequence: mot.Sequence) -> str:
+    """Return the protocol that a sequence is evaluated by.
+
+    Returns:
+        ``motchallenge``, the official one, for MOT16's and MOT17's, whose ground truth has the classes that
+        it needs; ``plain`` for all others.
+    """
+    official = sequence.name.startswith(tuple(f"{benchmark}-" for benchmark in _BENCHMARKS))
+    return "motchallenge" if official else "plain"
 
 
 def usable(root: Path, *needs: str) -> list[mot.Sequence]:
@@ -89,31 +118,59 @@ def rules(tracker: str) -> Rules:
 
 
 def detectors(sequences: Iterable[mot.Sequence]) -> str:
-    """Name the public detectors of some sequences, by the last part of MOT17's names."""
-    known = {name.rpartition("-")[2] for name in (sequence.name for sequence in sequences)}
-    named = sorted(known & {"DPM", "FRCNN", "SDP"})
-    return ", ".join(named + ["as given"] * (len(named) < len(known)))
+    """Name the public detectors of some sequences."""
+    return ", ".join(sorted({detector(sequence) for sequence in sequences}))
+
+
+def detector(sequence: mot.Sequence) -> str:
+    """Name the public detector of a sequence: the last part of MOT17's names, or "as given"."""
+    name = sequence.name.rpartition("-")[2]
+    return name if name in _DETECTORS else "as given"
+
+
+def by_images(sequences: Iterable[mot.Sequence]) -> list[list[mot.Sequence]]:
+    """Group the sequences that differ in their detections only."""
+    groups: dict[str, list[mot.Sequence]] = {}
+    for sequence in sequences:
+        name = sequence.name.removesuffix(f"-{detector(sequence)}")
+        groups.setdefault(name, []).append(sequence)
+    return list(groups.values())
 
 
 def evaluate(
     results: Mapping[str, pd.DataFrame], sequences: Iterable[mot.Sequence], part: str
 ) -> pd.DataFrame:
-    """Evaluate results in one part of the sequences, by ``PROTOCOL``.
+    """Evaluate results in one part of the sequences, by their :func:`protocol`.
 
     Args:
         results: Tracks by sequence name.
-        sequences: Sequences with ground truth.
-        part: "train", "val" or "test".
+        sequences: Sequences with ground truth, of one protocol.
+        part: "train", "val", "test" or "whole".
 
     Returns:
         One row per sequence and ``OVERALL``, as ``evaluation.evaluate``.
     """
-    counts = {}
-    for sequence in sequences:
-        gt = sequence.gt()
-        gt = gt[gt["frame"].isin(mot.split(sequence)[part])]
-        counts[sequence.name] = evaluation.count(gt, results[sequence.name], PROTOCOL)
-    return evaluation.summarize(counts)
+    return evaluation.summarize(
+        {sequence.name: count(results[sequence.name], sequence, part) for sequence in sequences}
+    )
+
+
+def count(boxes: pd.DataFrame, sequence: mot.Sequence, part: str) -> evaluation.Counts:
+    """Count what happens in one part of a sequence, by its :func:`protocol`.
+
+    Args:
+        boxes: Tracks; those of other frames do not count.
+        sequence: The sequence, with ground truth.
+        part: "train", "val", "test" or "whole".
+    """
+    frames = frames_of(sequence, part)
+    gt, boxes = (table[table["frame"].isin(frames)] for table in (sequence.gt(), boxes))
+    return evaluation.count(gt, boxes, protocol(sequence))
+
+
+def frames_of(sequence: mot.Sequence, part: str) -> range:
+    """Return the frames of a part of ``mot.split``, or all frames for "whole"."""
+    return sequence.frames if part == "whole" else mot.split(sequence)[part]
 
 
 def _by_name(sequences: Iterable[mot.Sequence]) -> list[mot.Sequence]:
@@ -123,8 +180,4 @@ def _by_name(sequences: Iterable[mot.Sequence]) -> list[mot.Sequence]:
 
 def _distinct(sequences: list[mot.Sequence]) -> list[mot.Sequence]:
     """Return one of the sequences that differ in their detections only."""
-    found: dict[str, mot.Sequence] = {}
-    for sequence in sequences:
-        name, _, detector = sequence.name.rpartition("-")
-        found.setdefault(name if detector in ("DPM", "FRCNN", "SDP") else sequence.name, sequence)
-    return list(found.values())
+    return [group[0] for group in by_images(sequences)]

@@ -6,9 +6,10 @@ there and was made from the same settings, data, weights and code is reused; all
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pandas as pd
@@ -20,6 +21,7 @@ from ..data import weights as weight_files
 from ..data.files import visible
 from ..matchers.network import Matcher
 from ..trackers import Tracker, tracking
+from ..trackers.management import Rules
 from ..trackers.reid import Embedder
 from ..trackers.tracktor import Tracktor
 from ..training import trainer
@@ -30,7 +32,7 @@ from ..training.reid import ReIDTraining
 from ..training.siamese import SiameseTraining
 from ..training.trainer import Training
 from . import matchers as matcher_runs
-from . import sequences, tables
+from . import rules, sequences, tables
 from .experiment import Experiment
 from .fingerprints import Fingerprint, content, data_digests, fresh, read_stamp, stamped
 from .settings import DHN, TrackerRun
@@ -40,6 +42,7 @@ from .source import code, code_digest
 _ALONE = ("deepmot_lib.matchers", "deepmot_lib.trackers", "deepmot_lib.experiments.sequences", __name__)
 _TRACKING = ("deepmot_lib.trackers.tracking", "deepmot_lib.trackers.tracktor", "deepmot_lib.trackers.reid")
 _IMAGES_AND_TRUTH = ("gt", "seqinfo", "images")
+_VANILLA = TrackerRun("tracktor", "vanilla")
 
 
 class TrainedTracker(NamedTuple):
@@ -58,18 +61,36 @@ class TrackingPipeline(NamedTuple):
         tracker: The network that propagates tracks.
         detector: Scores public detections; None where they are taken as they are.
         embedder: The network of the external ReID, if any.
+        rules: Track management by public detector, where it is not the usual one (``sequences.rules``).
     """
 
     tracker: Tracker
     detector: Tracktor | None
     embedder: Embedder | None = None
+    rules: Mapping[str, Rules] = MappingProxyType({})
+
+    def rules_of(self, sequence: mot.Sequence) -> Rules:
+        """Return the track management of a sequence."""
+        return self.rules.get(sequences.detector(sequence)) or sequences.rules(self.tracker.name)
+
+    def detections(self, sequence: mot.Sequence, frames: range | None = None) -> pd.DataFrame:
+        """Return the detections that tracks are born of; see ``tracking.detections``."""
+        assert self.detector is not None
+        return tracking.detections(self.detector, sequence, self.rules_of(sequence), frames)
 
     def track(
         self, sequence: mot.Sequence, frames: range | None = None, progress: bool = False
     ) -> pd.DataFrame:
         """Track a sequence, or some consecutive frames of it; see ``tracking.track``."""
-        rules = sequences.rules(self.tracker.name)
-        return tracking.track(self.tracker, sequence, rules, self.detector, self.embedder, frames, progress)
+        return tracking.track(
+            self.tracker,
+            sequence,
+            self.rules_of(sequence),
+            self.detector,
+            self.embedder,
+            frames,
+            progress,
+        )
 
 
 def folder(experiment: Experiment, run: TrackerRun) -> Path:
@@ -133,21 +154,12 @@ def score(experiment: Experiment, run: TrackerRun) -> pd.DataFrame:
     """
     data = experiment.tracking
     trained = train(experiment, run)
-    networks = pipeline(experiment, run, trained.tracker)
-    results, digests = {}, {}
-    for sequence in data.evaluation:
-        file = results_folder(experiment, run) / f"{sequence.name}.txt"
-        wanted = _of_tracking(experiment, run, trained, sequence)
-        if not fresh(read_stamp(file), wanted, f"tracks of {run.label} in {sequence.name}"):
-            boxes = networks.track(sequence, mot.split(sequence)["test"])
-            with stamped(file, wanted) as temporary:
-                mot.write_results(temporary, boxes)
-        digests[sequence.name] = content(file)
-        results[sequence.name] = mot.read_boxes(file)[tracking.COLUMNS]
+    files = track(experiment, run, data.evaluation, "test")
+    results = {name: mot.read_boxes(file)[tracking.COLUMNS] for name, file in files.items()}
     wanted = Fingerprint(
-        settings={"run": run, "protocol": sequences.PROTOCOL},
+        settings={"run": run, "protocol": data.protocol},
         data=data_digests(data.evaluation, parts=("gt", "seqinfo")),
-        upstream=digests,
+        upstream={name: content(file) for name, file in files.items()},
         code=code("deepmot_lib.evaluation.metrics", alone=_ALONE),
     )
     table = table_file(experiment, run)
@@ -158,7 +170,7 @@ def score(experiment: Experiment, run: TrackerRun) -> pd.DataFrame:
             data=data.description,
             split="trained on first halves, reported on last quarters",
             detectors=sequences.detectors(data.evaluation),
-            protocol=sequences.PROTOCOL,
+            protocol=data.protocol,
             seeds=[run.seed],
             weights=tables.file_hash(trained.weights),
             schedule=origin.get("schedule"),
@@ -166,6 +178,34 @@ def score(experiment: Experiment, run: TrackerRun) -> pd.DataFrame:
         )
         tables.write(table, measures.reset_index().assign(**run._asdict()), made, wanted)
     return tables.read(table)[0].set_index("sequence")[evaluation.COLUMNS]
+
+
+def track(
+    experiment: Experiment, run: TrackerRun, found: Iterable[mot.Sequence], part: str
+) -> dict[str, Path]:
+    """Track a part of sequences by the tracker of a run, as far as that has not been done.
+
+    Args:
+        experiment: The experiment.
+        run: The run.
+        found: The sequences.
+        part: As of ``sequences.frames_of``.
+
+    Returns:
+        The result files by sequence name.
+    """
+    trained = train(experiment, run)
+    networks = pipeline(experiment, run, trained.tracker)
+    files = {}
+    for sequence in found:
+        file = results_folder(experiment, run, part) / f"{sequence.name}.txt"
+        wanted = _of_tracking(experiment, run, trained, networks, sequence, part)
+        if not fresh(read_stamp(file), wanted, f"tracks of {run.label} in {sequence.name}"):
+            boxes = networks.track(sequence, sequences.frames_of(sequence, part))
+            with stamped(file, wanted) as temporary:
+                mot.write_results(temporary, boxes)
+        files[sequence.name] = file
+    return files
 
 
 def complete(experiment: Experiment, runs: Iterable[TrackerRun]) -> None:
@@ -180,11 +220,24 @@ def pipeline(experiment: Experiment, run: TrackerRun, tracker: Tracker) -> Track
     Public detections are scored by Tracktor itself, or for the single-object trackers by the vanilla one
     (Appendix A.2).
     """
-    if isinstance(tracker, Tracktor):
-        detector = tracker
-    else:
-        detector = _tracktor(train(experiment, TrackerRun("tracktor", "vanilla")).tracker)
-    return TrackingPipeline(tracker, detector, embedder(experiment) if run.reid == "external" else None)
+    is_tracktor = isinstance(tracker, Tracktor)
+    detector = _tracktor(tracker if is_tracktor else train(experiment, _VANILLA).tracker)
+    external = embedder(experiment) if run.reid == "external" else None
+    return TrackingPipeline(tracker, detector, external, chosen_rules(experiment, run.tracker))
+
+
+def vanilla(experiment: Experiment) -> TrackingPipeline:
+    """Return the vanilla Tracktor with the rules that are chosen with it."""
+    return pipeline(experiment, _VANILLA, train(experiment, _VANILLA).tracker)
+
+
+def chosen_rules(experiment: Experiment, tracker: str) -> Mapping[str, Rules]:
+    """Return the track management around a tracker by public detector: for Tracktor what ``rules.choose``
+    finds with the vanilla one; none where the usual one is taken."""
+    if tracker != "tracktor":
+        return {}
+    start = train(experiment, _VANILLA)
+    return rules.choose(experiment, _tracktor(start.tracker), start.weights)
 
 
 def matcher(experiment: Experiment, name: str) -> Matcher:
@@ -222,9 +275,9 @@ def embedder(experiment: Experiment) -> Embedder:
     return network.eval()
 
 
-def results_folder(experiment: Experiment, run: TrackerRun) -> Path:
-    """Return where the result files of a run lie."""
-    return folder(experiment, run) / "results"
+def results_folder(experiment: Experiment, run: TrackerRun, part: str = "test") -> Path:
+    """Return where the result files of a run lie, of a part of the sequences."""
+    return folder(experiment, run) / ("results" if part == "test" else f"results_{part}")
 
 
 def results(experiment: Experiment, run: TrackerRun) -> dict[str, pd.DataFrame]:
@@ -347,14 +400,14 @@ def _of_finetuning(experiment: Experiment, run: TrackerRun, start: TrainedTracke
         upstream["matcher"] = matcher_runs.digest(between)
         found = matcher_runs.code_of(variant=run.matcher)
     if run.tracker != "tracktor":
-        upstream["detector"] = content(train(experiment, TrackerRun("tracktor", "vanilla")).weights)
+        upstream["detector"] = content(train(experiment, _VANILLA).weights)
     return Fingerprint(
         settings={
             "run": run,
             "options": start.tracker.options,
             "schedule": experiment.settings.trackers.training,
-            "rules": sequences.rules(run.tracker),
-            "protocol": sequences.PROTOCOL,
+            "rules": chosen_rules(experiment, run.tracker) or sequences.rules(run.tracker),
+            "protocol": data.protocol,
         },
         data=data_digests(data.training, _IMAGES_AND_TRUTH) | data_digests(data.evaluation),
         upstream=upstream,
@@ -363,15 +416,20 @@ def _of_finetuning(experiment: Experiment, run: TrackerRun, start: TrainedTracke
 
 
 def _of_tracking(
-    experiment: Experiment, run: TrackerRun, trained: TrainedTracker, sequence: mot.Sequence
+    experiment: Experiment,
+    run: TrackerRun,
+    trained: TrainedTracker,
+    networks: TrackingPipeline,
+    sequence: mot.Sequence,
+    part: str,
 ) -> Fingerprint:
     upstream = {"weights": content(trained.weights)}
     if run.tracker != "tracktor":
-        upstream["detector"] = content(train(experiment, TrackerRun("tracktor", "vanilla")).weights)
+        upstream["detector"] = content(train(experiment, _VANILLA).weights)
     if run.reid == "external":
         upstream["external ReID"] = content(experiment.paths.trackers / "reid/weights.safetensors")
     return Fingerprint(
-        settings={"run": run, "rules": sequences.rules(run.tracker), "part": "test"},
+        settings={"run": run, "rules": networks.rules_of(sequence), "part": part},
         data=data_digests([sequence], ("det", "seqinfo", "images")),
         upstream=upstream,
         code=code(*_TRACKING, f"deepmot_lib.trackers.{run.tracker}", alone=_ALONE),

@@ -31,37 +31,51 @@ class Rules:
     """Thresholds of track management. Overlaps are IoU in [0, 1]; None switches a rule off.
 
     Attributes:
-        detection_score: Detections with a lower score are discarded.
+        detection_box: The box of a detection: the "public" one, as "regressed" by the detector, or their
+            "mean".
+        detection_score: Whose score of a detection counts: the "network"'s, the "public" one, or their
+            "mean"; the network's where public scores are unknown or not in [0, 1].
+        birth_score: Detections with a lower score start no track, and verify none.
+        second_score: Detections of a score from this to ``birth_score`` keep a track alive that they overlap,
+            and verify it, though they start none (ByteTrack's second association; Zhang et al., 2022).
         detection_nms: Overlap of the non-maximum suppression of detections.
-        regress_detections: Whether the detector refines the public boxes, or only scores them.
         cover: A detection that overlaps a track at least this much belongs to it; others may start a track.
+        matched_box: The box of a track with a detection of its own: the "propagated" one, the "detected" one,
+            or their "mean".
+        matched_overlap: Smallest overlap of such a pair at which it is not the propagated one.
         birth_frames: Number of consecutive frames in which a detection must recur to start a track.
         birth_overlap: Smallest overlap of such detections from one frame to the next.
         death_score: A track with a lower score is lost, and not propagated further.
         track_nms: Overlap of the non-maximum suppression of tracks; suppressed ones are lost.
-        verified: Whether a track without a detection of its own is hidden, though propagated further.
-        average_overlap: A track and its detection are averaged if they overlap more than this.
+        unverified_frames: Number of frames that a track stays visible without a detection of its own; hidden
+            tracks are propagated further.
         patience: Number of frames after which lost and hidden tracks end.
         revival_distance: Largest appearance distance, in [0, 1], at which a detection revives such a track.
         revival_reach: Largest distance of the centers at which it does, in heights of the track.
+        revival_overlap: Smallest overlap with such a track, moved on by the motion model, at which a
+            detection that no track resembles revives it.
         appearance_frames: Number of last embeddings that are averaged to a track's appearance.
         camera_motion: Whether tracks are compensated for the camera's motion.
         velocity_frames: Number of frames over which the mean velocity is measured; 0 for no motion model.
     """
 
-    detection_score: float = 0.5
+    detection_box: str = "regressed"
+    detection_score: str = "network"
+    birth_score: float = 0.5
+    second_score: float | None = None
     detection_nms: float = 0.3
-    regress_detections: bool = True
     cover: float = 0.3
+    matched_box: str = "propagated"
+    matched_overlap: float = 0.0
     birth_frames: int = 1
     birth_overlap: float = 0.3
     death_score: float | None = 0.5
     track_nms: float = 0.6
-    verified: bool = False
-    average_overlap: float | None = None
+    unverified_frames: int | None = None
     patience: int = 10
     revival_distance: float | None = 0.2
     revival_reach: float = 1.0
+    revival_overlap: float | None = None
     appearance_frames: int = 10
     camera_motion: bool = True
     velocity_frames: int = 0
@@ -71,15 +85,24 @@ class Rules:
             raise ValueError(
                 f"birth_frames and appearance_frames must be at least 1, velocity_frames at least 0: {self}"
             )
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
 
 
+_CHOICES = {
+    "detection_box": ("regressed", "public", "mean"),
+    "detection_score": ("network", "public", "mean"),
+    "matched_box": ("propagated", "detected", "mean"),
+}
 TRACKTOR = Rules()
 MOT_BY_SOT = Rules(
-    regress_detections=False,
+    detection_box="public",
     birth_frames=3,
     death_score=None,
-    verified=True,
-    average_overlap=0.6,
+    unverified_frames=0,
+    matched_box="mean",
+    matched_overlap=0.6,
     patience=60,
     camera_motion=False,
 )
@@ -97,6 +120,7 @@ class Track:
         past: Its last boxes, compensated for the camera's motion since.
         embeddings: Its last embeddings.
         missed: Number of frames since it was last visible.
+        unverified: Number of frames since it last had a detection of its own.
         memory: What the tracker's network keeps of it.
     """
 
@@ -107,6 +131,7 @@ class Track:
     past: deque[Tensor]
     embeddings: deque[Tensor]
     missed: int = 0
+    unverified: int = 0
     memory: Tensor | None = None
 
     @property
@@ -193,11 +218,11 @@ class Tracks:
             raise ValueError(
                 f"{len(propagated.boxes)} boxes were propagated, of {len(self.live)} live tracks"
             )
-        detected = self._filter(self._clip(detected)[0])
+        detected, weak = self._filter(self._clip(detected)[0])
         for track in self.lost:
             track.missed += 1
-        self._propagate(propagated)
-        confirmed = self._confirm(_select(detected, ~self._associate(detected)))
+        self._propagate(propagated, torch.cat([detected.boxes, weak.boxes]))
+        confirmed = self._confirm(_select(detected, ~self._associate(detected.boxes, weak.boxes)))
         self._birth(_select(confirmed, ~self._revive(confirmed)))
         for track in self.visible:
             track.past.append(track.box)
@@ -216,12 +241,16 @@ class Tracks:
         inside = (sizes(boxes) >= _MIN_SIDE).all(1)  # false for NaN
         return _select(found._replace(boxes=boxes), inside), inside
 
-    def _filter(self, detected: Propagation) -> Propagation:
-        """Discard detections by score and by non-maximum suppression."""
-        detected = _select(detected, detected.scores >= self.rules.detection_score)
-        return _select(detected, nms(detected.boxes, detected.scores, self.rules.detection_nms))
+    def _filter(self, detected: Propagation) -> tuple[Propagation, Propagation]:
+        """Suppress detections that overlap better ones; return those that may start a track, and the weak
+        ones of the second association."""
+        lowest = self.rules.birth_score if self.rules.second_score is None else self.rules.second_score
+        detected = _select(detected, detected.scores >= min(lowest, self.rules.birth_score))
+        detected = _select(detected, nms(detected.boxes, detected.scores, self.rules.detection_nms))
+        strong = detected.scores >= self.rules.birth_score
+        return _select(detected, strong), _select(detected, ~strong)
 
-    def _propagate(self, propagated: Propagation) -> None:
+    def _propagate(self, propagated: Propagation, detected: Float[Tensor, "M 4"]) -> None:
         """Move the live tracks to their propagated boxes; end those outside, lose those of a low score."""
         propagated, inside = self._clip(propagated)
         tracks = [track for track, stays in zip(self.live, inside.tolist(), strict=True) if stays]
@@ -231,6 +260,8 @@ class Tracks:
         confident = torch.ones(len(tracks), dtype=torch.bool)
         if self.rules.death_score is not None:
             confident = propagated.scores >= self.rules.death_score
+        if self.rules.second_score is not None:
+            confident |= (box_iou(propagated.boxes, detected) >= self.rules.cover).any(1)
         index = confident.nonzero().flatten()
         # A visible track precedes a hidden one.
         hidden = torch.tensor([float(tracks[i].missed > 0) for i in index.tolist()])
@@ -243,18 +274,30 @@ class Tracks:
                 track.coast()  # the propagated box is not the person's
                 self.lost.append(track)
 
-    def _associate(self, detected: Propagation) -> Bool[Tensor, " detections"]:
-        """Assign detections to live tracks; return which of them overlap a track enough to belong to it."""
-        overlap = box_iou(self.boxes, detected.boxes)
-        own = dict(_pairs(1 - overlap, overlap >= self.rules.cover))
-        for index, track in enumerate(self.live):
-            if index in own:
-                box, shared = detected.boxes[own[index]], overlap[index, own[index]]
-                if self.rules.average_overlap is not None and shared > self.rules.average_overlap:
-                    track.box = (track.box + box) / 2
-            if self.rules.verified:
-                track.missed = 0 if index in own else track.missed + 1
-        return (overlap >= self.rules.cover).any(0)
+    def _associate(self, detected: Float[Tensor, "M 4"], weak: Float[Tensor, "W 4"]) -> Bool[Tensor, " M"]:
+        """Assign detections to live tracks, weak ones to those that are left.
+
+        Returns:
+            Which of ``detected`` overlap a track enough to belong to it.
+        """
+        boxes, own = self.boxes, {}
+        for found in (detected, weak):
+            overlap = box_iou(boxes, found)
+            free = torch.tensor([row not in own for row in range(len(boxes))], dtype=torch.bool)
+            pairs = _pairs(1 - overlap, (overlap >= self.rules.cover) & free[:, None])
+            own |= {row: (found[column], float(overlap[row, column])) for row, column in pairs}
+        for row, track in enumerate(self.live):
+            track.unverified += 1
+            if row in own:
+                box, shared = own[row]
+                track.unverified = 0
+                if self.rules.matched_box != "propagated" and shared > self.rules.matched_overlap:
+                    track.box = box if self.rules.matched_box == "detected" else (track.box + box) / 2
+            hidden = self.rules.unverified_frames is not None and (
+                track.unverified > self.rules.unverified_frames
+            )
+            track.missed = track.missed + 1 if hidden else 0
+        return (box_iou(boxes, detected) >= self.rules.cover).any(0)
 
     def _confirm(self, detected: Propagation) -> Propagation:
         """Return the detections that recurred often enough to start a track; the others become candidates."""
@@ -269,25 +312,45 @@ class Tracks:
         return _select(detected, confirmed)
 
     def _revive(self, detected: Propagation) -> Bool[Tensor, " detections"]:
-        """Assign detections to lost and hidden tracks of similar appearance; return which are assigned."""
+        """Assign detections to lost and hidden tracks, by appearance and then by place; return which are
+        assigned."""
         assigned = torch.zeros(len(detected.boxes), dtype=torch.bool)
-        missed = [track for track in self.lost + self.live if track.missed and track.embeddings]
-        if self.rules.revival_distance is None or detected.appearance is None or not missed:
-            return assigned
-        appearances = torch.stack([track.appearance for track in missed])
-        distance = appearance_distance(appearances, detected.appearance)
-        boxes = _stack([track.box for track in missed])
+        for score in (self._similar, self._overlapping):
+            missed = [track for track in self.lost + self.live if track.missed]
+            distance, allowed = score(missed, detected)
+            for old, new in _pairs(distance, allowed & ~assigned):
+                track, assigned[new] = missed[old], True
+                look = None if detected.appearance is None else detected.appearance[new]
+                track.update(detected.boxes[new], float(detected.scores[new]), look)
+                track.missed = track.unverified = 0
+                track.past.clear()
+                if track in self.lost:
+                    self.lost.remove(track)
+                    self.live.append(track)
+        return assigned
+
+    def _similar(
+        self, missed: list[Track], detected: Propagation
+    ) -> tuple[Float[Tensor, "K M"], Bool[Tensor, "K M"]]:
+        """Return the appearance distances, and where they and the places allow a revival."""
+        boxes, limit = _stack([track.box for track in missed]), self.rules.revival_distance
+        far = torch.ones(len(boxes), len(detected.boxes))
+        known = torch.tensor([len(track.embeddings) > 0 for track in missed], dtype=torch.bool)
+        if limit is None or detected.appearance is None or not known.any():
+            return far, far < 0
+        appearances = torch.stack([track.appearance for track in missed if track.embeddings])
+        far[known] = appearance_distance(appearances, detected.appearance)
         reach = self.rules.revival_reach * sizes(boxes)[:, 1:]
         near = torch.cdist(centers(boxes), centers(detected.boxes)) <= reach
-        for old, new in _pairs(distance, near & (distance <= self.rules.revival_distance)):
-            track, assigned[new] = missed[old], True
-            track.update(detected.boxes[new], float(detected.scores[new]), detected.appearance[new])
-            track.missed = 0
-            track.past.clear()
-            if track in self.lost:
-                self.lost.remove(track)
-                self.live.append(track)
-        return assigned
+        return far, near & (far <= limit) & known[:, None]
+
+    def _overlapping(
+        self, missed: list[Track], detected: Propagation
+    ) -> tuple[Float[Tensor, "K M"], Bool[Tensor, "K M"]]:
+        """Return 1 - IoU, and where it allows a revival."""
+        overlap = box_iou(_stack([track.box for track in missed]), detected.boxes)
+        limit = self.rules.revival_overlap
+        return 1 - overlap, overlap >= (2.0 if limit is None else limit)
 
     def _birth(self, detected: Propagation) -> None:
         """Start a track from each detection."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -25,6 +26,8 @@ COLUMNS = RESULT_COLUMNS
 
 #: An external ReID model: maps an image and boxes (K, 4) to embeddings (K, C).
 Embed: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+#: A row of results, in the order of ``COLUMNS``.
+Row: TypeAlias = tuple[float, ...]
 
 
 def track(
@@ -56,16 +59,22 @@ def track(
         FileNotFoundError: An image is missing.
         ValueError: Frames are not in the sequence.
     """
-    rows = [
-        (frame, track.id, *track.box.tolist(), track.score)
-        for frame, tracks in stream(tracker, sequence, rules, detector, embed, frames, progress)
-        for track in tracks
-    ]
-    table = pd.DataFrame(np.array(rows, dtype=np.float64).reshape(-1, len(COLUMNS)), columns=COLUMNS)
-    return table.astype({"frame": np.int64, "id": np.int64}).sort_values(["frame", "id"], ignore_index=True)
+    tracked = stream(tracker, sequence, rules, detector, embed, frames, progress)
+    return table(row for frame, tracks in tracked for row in rows(frame, tracks))
 
 
-@torch.no_grad()
+def rows(frame: int, tracks: Iterable[Track]) -> list[Row]:
+    """Return the rows of a frame for :func:`table`."""
+    return [(frame, track.id, *track.box.tolist(), track.score) for track in tracks]
+
+
+def table(rows: Iterable[Row]) -> pd.DataFrame:
+    """Return a table with ``COLUMNS``, sorted by frame and id, of such rows."""
+    values = np.array(list(rows), dtype=np.float64).reshape(-1, len(COLUMNS))
+    found = pd.DataFrame(values, columns=COLUMNS).astype({"frame": np.int64, "id": np.int64})
+    return found.sort_values(["frame", "id"], ignore_index=True)
+
+
 def stream(
     tracker: Tracker,
     sequence: Sequence,
@@ -76,65 +85,187 @@ def stream(
     progress: bool = True,
 ) -> Iterator[tuple[int, list[Track]]]:
     """Track a sequence and yield each frame with its visible tracks; see :func:`track`."""
+    one = SequenceTracker(tracker, sequence, rules, detector, embed)
+    for view in views(tracker, sequence, frames, rules.camera_motion, progress):
+        yield view.frame, one.update(view, one.propagate(view), one.regress(view))
+
+
+class View(NamedTuple):
+    """A frame as a tracker's network has encoded it.
+
+    Attributes:
+        frame: Its number.
+        image: ``(3, height, width)`` RGB in [0, 1].
+        encoded: What the network makes of it.
+        warp: ``(2, 3)`` the camera's motion since the frame before; None for a static camera or the first
+            frame.
+    """
+
+    frame: int
+    image: Float[Tensor, "3 height width"]
+    encoded: Any
+    warp: NDArray[np.float64] | None
+
+
+@torch.no_grad()
+def views(
+    tracker: Tracker,
+    sequence: Sequence,
+    frames: range | None = None,
+    camera_motion: bool = True,
+    progress: bool = True,
+) -> Iterator[View]:
+    """Encode consecutive frames of a sequence (by default all), one at a time.
+
+    Raises:
+        MotFormatError, FileNotFoundError, ValueError: As :func:`track`.
+    """
     frames = sequence.consecutive(frames)
-    public = _public(sequence)
-    for network in {tracker, detector, embed}:
-        if isinstance(network, nn.Module):
-            network.eval()
+    tracker.eval()
     device = next(tracker.parameters()).device
-    tracks = Tracks(rules, sequence.image_size)
     before = None
     for frame in tqdm(frames, desc=f"{tracker.name}, {sequence.name}", unit="frame", disable=not progress):
         picture = sequence.image(frame)
         warp = None
-        if rules.camera_motion:
+        if camera_motion:
             thumbnail = motion.thumbnail(picture)
             if before is not None:
                 warp = motion.camera_motion(before, thumbnail, sequence.image_size)
             before = thumbnail
         image = to_tensor(picture).to(device)
-        encoded = tracker.encode(image)
-        tracks.move(warp)
-        boxes = tracks.boxes.to(device)
-        propagated = tracker.propagate(encoded, boxes, _memory(tracker, encoded, tracks.live))
-        detected = Propagation(*(part.to(device) for part in public.get(frame, _nothing())))
-        if detector is not None:
-            theirs = encoded if detector is tracker else detector.encode(image)
-            scored = detector.propagate(theirs, detected.boxes, detector.init_memory(theirs, detected.boxes))
-            detected = scored if rules.regress_detections else scored._replace(boxes=detected.boxes)
-        if embed is not None:
+        yield View(frame, image, tracker.encode(image), warp)
+
+
+def detections(
+    detector: Tracker, sequence: Sequence, rules: Rules, frames: range | None = None
+) -> pd.DataFrame:
+    """Return the detections of a sequence with the boxes and scores that the rules ask for.
+
+    Args:
+        detector: Regresses and scores the public detections.
+        sequence: The sequence, with images and detections.
+        rules: Where boxes and scores come from.
+        frames: Consecutive frames; by default all.
+
+    Returns:
+        A table with ``COLUMNS``, the id -1.
+    """
+    one, found = SequenceTracker(detector, sequence, rules, detector), []
+    for view in views(detector, sequence, frames, camera_motion=False, progress=False):
+        boxes, scores, _ = one.detections(view, one.regress(view))
+        found += [
+            (view.frame, -1, *box, score) for box, score in zip(boxes.tolist(), scores.tolist(), strict=True)
+        ]
+    return table(found)
+
+
+class SequenceTracker:
+    """Tracks one sequence: networks, rules and the tracks so far.
+
+    Several may share the views of the same images, as when rules are compared. Arguments as of
+    :func:`track`. Each frame is propagated to, then updated by.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        sequence: Sequence,
+        rules: Rules,
+        detector: Tracker | None = None,
+        embed: Embed | None = None,
+    ) -> None:
+        self.tracker, self.rules, self.detector, self.embed = tracker, rules, detector, embed
+        self.tracks = Tracks(rules, sequence.image_size)
+        self._public = _public(sequence)
+        for network in {tracker, detector, embed}:
+            if isinstance(network, nn.Module):
+                network.eval()
+
+    @torch.no_grad()
+    def regress(self, view: View) -> Propagation:
+        """Regress and score the frame's public detections by the detector; without one they stay, with a
+        score of 1."""
+        boxes = self.given(view)[0]
+        if self.detector is None:
+            return Propagation(boxes, torch.ones_like(boxes[:, 0]))
+        theirs = view.encoded if self.detector is self.tracker else self.detector.encode(view.image)
+        return self.detector.propagate(theirs, boxes, self.detector.init_memory(theirs, boxes))
+
+    @torch.no_grad()
+    def propagate(self, view: View) -> Propagation:
+        """Propagate the live tracks to a frame."""
+        boxes = self.move(view)
+        return self.tracker.propagate(view.encoded, boxes, self._memory(view.encoded))
+
+    def move(self, view: View) -> Float[Tensor, "K 4"]:
+        """Move the live tracks to a frame by the motion models, and return where they are."""
+        self.tracks.move(view.warp if self.rules.camera_motion else None)
+        return self.tracks.boxes.to(view.image.device)
+
+    @torch.no_grad()
+    def update(self, view: View, propagated: Propagation, regressed: Propagation) -> list[Track]:
+        """Update the tracks by a frame; the results of :meth:`propagate` and :meth:`regress` are given.
+
+        Returns:
+            The visible tracks.
+        """
+        detected = self.detections(view, regressed)
+        if self.embed is not None:
             propagated, detected = (
-                found._replace(appearance=embed(image, found.boxes)) for found in (propagated, detected)
+                found._replace(appearance=self.embed(view.image, found.boxes))
+                for found in (propagated, detected)
             )
-        elif detector is not tracker:  # embeddings of two networks are not comparable
+        elif self.detector is not self.tracker:  # embeddings of two networks are not comparable
             propagated, detected = propagated._replace(appearance=None), detected._replace(appearance=None)
-        visible = tracks.step(propagated, detected)
-        boxes = torch.stack([track.box for track in visible]).to(device) if visible else boxes[:0]
-        for track, memory in zip(visible, tracker.init_memory(encoded, boxes), strict=True):
+        visible = self.tracks.step(propagated, detected)
+        boxes = torch.stack([track.box for track in visible]) if visible else torch.empty(0, 4)
+        memories = self.tracker.init_memory(view.encoded, boxes.to(view.image.device))
+        for track, memory in zip(visible, memories, strict=True):
             track.memory = memory
-        yield frame, visible
+        return visible
+
+    def given(self, view: View) -> tuple[Float[Tensor, "M 4"], Float[Tensor, " M"]]:
+        """Return the public boxes and scores of a frame."""
+        boxes, scores = self._public.get(view.frame, (torch.empty(0, 4), torch.empty(0)))
+        return boxes.to(view.image.device), scores.to(view.image.device)
+
+    def detections(self, view: View, regressed: Propagation) -> Propagation:
+        """Return the detections with the boxes and scores that the rules ask for."""
+        boxes, scores = self.given(view)
+        scores = torch.where(scores.isnan(), regressed.scores, scores)
+        return regressed._replace(
+            boxes=_chosen(self.rules.detection_box, public=boxes, regressed=regressed.boxes),
+            scores=_chosen(self.rules.detection_score, public=scores, network=regressed.scores),
+        )
+
+    def _memory(self, encoded: object) -> Float[Tensor, "K ..."]:
+        """Stack what the tracker's network keeps of the live tracks, of which there may be none."""
+        memories = [track.memory for track in self.tracks.live if track.memory is not None]
+        if memories:
+            return torch.stack(memories)
+        device = next(self.tracker.parameters()).device
+        return self.tracker.init_memory(encoded, torch.empty(0, 4, device=device))
 
 
-def _nothing() -> tuple[Float[Tensor, "0 4"], Float[Tensor, "0"]]:
-    """Return the boxes and scores of a frame without detections."""
-    return torch.empty(0, 4), torch.empty(0)
+def _chosen(choice: str, **sources: Tensor) -> Tensor:
+    """Return one of two sources, or their mean."""
+    first, second = sources.values()
+    return (first + second) / 2 if choice == "mean" else sources[choice]
 
 
 def _public(sequence: Sequence) -> dict[int, tuple[Tensor, Tensor]]:
-    """Return the public detections by frame, best first: boxes and scores, all 1.
+    """Return the public detections by frame, best first: boxes and scores.
 
-    The scores in the files have a different scale for each detector, or are -1; only their order is used.
+    The scores are NaN where they have no known scale: if one in the file is not in [0, 1], such as the -1 of
+    unknown ones. Their order is used all the same.
     """
     file = sequence.path / "det" / "det.txt"
     if not file.is_file():
         raise MotFormatError(file, None, "no such file, and tracks are born of public detections only")
     found = sequence.detections().sort_values("conf", ascending=False, kind="stable")
-    return {frame: (from_table(rows), torch.ones(len(rows))) for frame, rows in by_frame(found).items()}
-
-
-def _memory(tracker: Tracker, encoded: object, tracks: Iterable[Track]) -> Float[Tensor, "K ..."]:
-    """Stack what the tracker's network keeps of the tracks, of which there may be none."""
-    memories = [track.memory for track in tracks if track.memory is not None]
-    if memories:
-        return torch.stack(memories)
-    return tracker.init_memory(encoded, torch.empty(0, 4, device=next(tracker.parameters()).device))
+    if not found["conf"].between(0, 1).all():
+        found["conf"] = np.nan
+    return {
+        frame: (from_table(rows), torch.tensor(rows["conf"].to_numpy(), dtype=torch.float32))
+        for frame, rows in by_frame(found).items()
+    }

@@ -1,0 +1,186 @@
+"""Track management around Tracktor, chosen for each public detector on the third quarters.
+
+Where public boxes are good, regressing them loses; where they are loose, keeping them does. One grid in fixed
+steps decides (``STEPS``), by the mean of MOTA and HOTA of the vanilla Tracktor. What it chooses holds for all
+runs of Tracktor alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from .. import evaluation
+from ..data import mot
+from ..trackers import tracking
+from ..trackers.management import Rules
+from ..trackers.tracker import Propagation
+from ..trackers.tracktor import Tracktor
+from . import sequences, tables
+from .experiment import Experiment
+from .fingerprints import Fingerprint, content, data_digests, fresh
+from .source import code
+
+#: Changes of the rules, tried in this order: of each step the best is kept, and the next one starts from it.
+STEPS: dict[str, tuple[dict[str, Any], ...]] = {
+    "box": (
+        {},
+        {"matched_box": "detected"},
+        {"detection_box": "mean", "matched_box": "mean"},
+        {"detection_box": "public", "matched_box": "mean"},
+        {"detection_box": "public", "matched_box": "detected"},
+    ),
+    "revival by overlap": ({}, {"revival_overlap": 0.3}, {"revival_overlap": 0.3, "velocity_frames": 5}),
+    "score and second association": (
+        {},
+        {"second_score": 0.1},
+        {"detection_score": "public"},
+        {"detection_score": "public", "second_score": 0.1},
+        {"detection_score": "mean", "second_score": 0.1},
+    ),
+    "survival": (
+        {},
+        {"death_score": 0.3},
+        {"death_score": 0.7},
+        {"unverified_frames": 5},
+        {"unverified_frames": 0},
+    ),
+    "birth": ({}, {"birth_score": 0.3}, {"birth_score": 0.7}, {"birth_frames": 2}),
+    "overlaps": ({}, {"cover": 0.3}, {"track_nms": 0.7}),
+}
+# As in .trackers: modules whose own text counts, but not what they import.
+_ALONE = ("deepmot_lib.trackers", "deepmot_lib.experiments.sequences", __name__)
+_MEASURES = ["MOTA", "HOTA", "IDF1", "IDs"]
+
+
+def choose(experiment: Experiment, vanilla: Tracktor, weights: Path) -> dict[str, Rules]:
+    """Choose the rules for each public detector, or read what was chosen before.
+
+    All that was tried stands in the table ``rules.csv``, one row per detector, step and change, with the
+    measures on the third quarters; a selection that was interrupted goes on from there.
+
+    Args:
+        experiment: The experiment.
+        vanilla: The Tracktor to choose with.
+        weights: Its weight file.
+
+    Returns:
+        The rules by detector (``sequences.detector``).
+    """
+    data, file = experiment.tracking, experiment.paths.tables / "rules.csv"
+    usual = sequences.rules("tracktor")
+    wanted = Fingerprint(
+        settings={"steps": STEPS, "usual": usual, "part": "val", "protocol": data.protocol},
+        data=data_digests(data.evaluation),
+        upstream={"weights": content(weights)},
+        code=code("deepmot_lib.trackers.tracking", "deepmot_lib.evaluation.metrics", alone=_ALONE),
+    )
+    detectors = sorted({sequences.detector(one) for one in data.evaluation})
+    tried = pd.DataFrame()
+    if fresh(tables.stamp(file), wanted, "rules of track management"):
+        tried = tables.read(file)[0]
+    steps = [step for step in STEPS if tried.empty or step not in set(tried["step"])]
+    for step in tqdm(steps, desc="rules of track management", unit="step", disable=not steps):
+        before = {name: chosen(tried, name) for name in detectors}
+        options = {
+            name: [dataclasses.replace(rule, **change) for change in STEPS[step]]
+            for name, rule in before.items()
+        }
+        counts = compare(vanilla, data.evaluation, options)
+        parts = [tried]
+        for name in detectors:
+            found = [one for one in data.evaluation if sequences.detector(one) == name]
+            rows = [
+                evaluation.summarize({one.name: counts[one.name, rule] for one in found}).loc[
+                    evaluation.OVERALL, _MEASURES
+                ]
+                for rule in options[name]
+            ]
+            measured = pd.DataFrame(rows, index=range(len(rows))).astype({"IDs": int})
+            best = (measured["MOTA"] + measured["HOTA"]).idxmax()  # the first of equals
+            measured.insert(0, "detector", name)
+            measured.insert(1, "step", step)
+            measured.insert(2, "change", [json.dumps(change) for change in STEPS[step]])
+            parts.append(measured.assign(chosen=measured.index == best))
+        tried = pd.concat(parts, ignore_index=True)
+        made = experiment.provenance(
+            data=data.description,
+            split="third quarters, of which nothing was trained on",
+            detectors=", ".join(detectors),
+            protocol=data.protocol,
+            seeds=[0],
+            weights=tables.file_hash(weights),
+        )
+        tables.write(file, tried, made, wanted)
+    return {name: chosen(tried, name) for name in detectors}
+
+
+def chosen(tried: pd.DataFrame, detector: str) -> Rules:
+    """Return the rules that the steps of a table of ``choose`` have come to.
+
+    Args:
+        tried: The table; empty for the usual rules.
+        detector: The public detector.
+    """
+    rules = sequences.rules("tracktor")
+    if not tried.empty:
+        for change in tried.loc[tried["chosen"] & (tried["detector"] == detector), "change"]:
+            rules = dataclasses.replace(rules, **json.loads(change))
+    return rules
+
+
+def compare(
+    tracktor: Tracktor, found: Iterable[mot.Sequence], rules: Mapping[str, Iterable[Rules]], part: str = "val"
+) -> dict[tuple[str, Rules], evaluation.Counts]:
+    """Track a part of sequences by several rules at once.
+
+    Each image is read and encoded once, and the tracks of all go through the box head in one batch.
+
+    Args:
+        tracktor: The network.
+        found: The sequences.
+        rules: Those to compare, by public detector.
+        part: As of ``sequences.frames_of``.
+
+    Returns:
+        What is counted, by sequence name and rules.
+    """
+    counts = {}
+    for group in sequences.by_images(found):
+        runs = {
+            (one.name, rule): tracking.SequenceTracker(tracktor, one, rule, tracktor)
+            for one in group
+            for rule in rules[sequences.detector(one)]
+        }
+        rows: dict[tuple[str, Rules], list[tracking.Row]] = {key: [] for key in runs}
+        frames = sequences.frames_of(group[0], part)
+        for view in tracking.views(tracktor, group[0], frames, progress=False):
+            public = {name: run.given(view)[0] for (name, _), run in runs.items()}
+            found_boxes = _propagate(
+                tracktor, view, [*public.values(), *(run.move(view) for run in runs.values())]
+            )
+            regressed = dict(zip(public, found_boxes, strict=False))
+            for (key, run), propagated in zip(runs.items(), found_boxes[len(public) :], strict=True):
+                rows[key] += tracking.rows(view.frame, run.update(view, propagated, regressed[key[0]]))
+        named = {one.name: one for one in group}
+        for (name, rule), tracked in rows.items():
+            counts[name, rule] = sequences.count(tracking.table(tracked), named[name], part)
+    return counts
+
+
+@torch.no_grad()
+def _propagate(tracktor: Tracktor, view: tracking.View, starts: list[Tensor]) -> list[Propagation]:
+    """Propagate several sets of boxes to a frame in one batch."""
+    found = tracktor.propagate(view.encoded, torch.cat(starts))
+    sizes = [len(boxes) for boxes in starts]
+    return [
+        Propagation(*parts) for parts in zip(found.boxes.split(sizes), found.scores.split(sizes), strict=True)
+    ]
