@@ -37,7 +37,7 @@ test: $(READY)
 	$(BIN)/python -m codespell_lib
 	$(BIN)/python -m mypy
 	out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
-	DEEPMOT_TEST_RUN="$$out" $(PYTEST) --doctest-modules tests deepmot_lib && \
+	DEEPMOT_TEST_RUN="$$out" $(PYTEST) --doctest-modules tests deepmot_lib docs && \
 	DEEPMOT_OUT="$$out" $(PYTEST) --nbval --nbval-cell-timeout=600 notebooks
 
 lab: $(READY)

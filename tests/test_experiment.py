@@ -103,6 +103,20 @@ def test_real_data(monkeypatch, tmp_path):
     assert data_folder() == tmp_path.resolve() / "data"
 
 
+def test_rendered_data_is_never_taken_in_silence_where_there_is_real_data(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("DEEPMOT_OUT", str(tmp_path))
+    for value, told in (
+        (str(tmp_path), "profile smoke: rendered data is taken, not DEEPMOT_DATA's\n"),
+        ("", ""),
+    ):
+        monkeypatch.setenv("DEEPMOT_DATA", value)
+        Experiment.open("smoke", "cpu")
+        assert capsys.readouterr().err == told
+    monkeypatch.setenv("DEEPMOT_DATA", str(tmp_path))
+    Experiment.open("standard", "cpu")
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("what", ["missing", "a file"])
 def test_a_typo_in_the_variable_is_an_error(monkeypatch, tmp_path, what):
     (tmp_path / "a file").write_text("")

@@ -1,7 +1,10 @@
 """Weights of trackers, which of them are the best here, and ``deepmot track``, which takes them."""
 
 import shutil
+import subprocess
+import sys
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -14,6 +17,8 @@ from deepmot_lib.data import mot, synthetic, weights
 from deepmot_lib.evaluation import evaluate
 from deepmot_lib.experiments import default_weights as best
 from deepmot_lib.experiments.fingerprints import plain
+
+from . import films
 
 SMALL = {
     "tracktor": {"backbone": "tiny", "side": 96, "reid": True},
@@ -141,11 +146,11 @@ def test_single_object_trackers_take_the_vanilla_detector_of_their_profile(place
     leave(place, "standard", "smooth_l1", 0.5, "goturn")
     choice = best.choose("goturn")
     assert best.pipeline(choice, "cpu").detector is None
-    assert "public detections are taken as they are" in choice.description
+    assert "public detections are taken as they are" in choice.description()
     judge = leave(place, "standard", "vanilla", None)
     choice = best.choose("goturn")
     assert best.pipeline(choice, "cpu").detector.name == "tracktor"
-    assert f"detections scored by {judge}" in choice.description
+    assert f"detections scored by {judge}" in choice.description()
     networks = best.pipeline(best.choose("tracktor"), "cpu")
     assert networks.detector is networks.tracker
 
@@ -178,6 +183,124 @@ def test_single_object_trackers_track_too(place, tracker):
     assert mot.read_boxes(next((place / "results").iterdir()))["frame"].min() >= 3  # born of three frames
 
 
+def test_a_film_is_tracked_and_drawn(place, monkeypatch, capsys):
+    """People are found by the detector: there are no detections beside a film."""
+    monkeypatch.chdir(place)
+    film = films.plain(place / "walk.mp4", 8)
+    drawn = place / "drawn.mp4"
+    assert main(["track", str(film), "--weights", "weights.safetensors", "--video", str(drawn)]) == 0
+    printed = capsys.readouterr()
+    boxes = mot.read_boxes(place / "walk.txt")
+    assert f"walk.txt holds {boxes['id'].nunique()} tracks in 8 frames" in printed.out
+    assert boxes["frame"].max() == 8, "this detector believes in everything"
+    with av.open(str(drawn)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.average_rate) == ("h264", 20)
+        assert sum(1 for _ in container.decode(stream)) == 8
+
+
+@pytest.mark.parametrize("tracker", ["goturn", "siamrpn"])
+def test_single_object_trackers_find_people_by_the_shipped_tracktor(place, tracker, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    film = films.plain(place / "walk.mp4", 5)
+    trackers.save(place / "sot.safetensors", small(tracker))
+    words = ["track", str(film), "--tracker", tracker, "--weights", "sot.safetensors"]
+    assert main(words) == 1
+    assert "no weights of Tracktor here, which could find people" in capsys.readouterr().err
+    trackers.save(place / "shipped" / "tracktor.safetensors", small("tracktor"))
+    assert main(words) == 0
+    assert mot.read_boxes(place / "walk.txt")["frame"].min() == 3  # born of three frames
+
+
+def test_a_film_that_was_cut_off_is_tracked_until_there(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    film = films.plain(place / "walk.mp4", 40)
+    films.cut(film, 0.7)
+    words = ["track", str(film), "--weights", "weights.safetensors", "--video", "drawn.mp4"]
+    assert main(words) == 0
+    printed = capsys.readouterr()
+    (told,) = (line for line in printed.err.splitlines() if "ends after frame" in line)
+    frames = int(told.split("after frame ")[1].split(" of 40")[0])
+    assert 5 < frames < 40 and f"tracks in {frames} frames" in printed.out
+    assert mot.read_boxes(place / "walk.txt")["frame"].max() == frames
+
+
+def test_nobody_in_a_film(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    blind = small("tracktor")
+    blind.detector.roi_heads.box_predictor.cls_score.bias.data = torch.tensor([50.0, -50.0])
+    trackers.save(place / "blind.safetensors", blind)
+    film = films.plain(place / "walk.mp4", 4)
+    assert main(["track", str(film), "--weights", "blind.safetensors", "--video", "drawn.gif"]) == 0
+    printed = capsys.readouterr().out
+    assert "walk.txt holds 0 tracks in 4 frames" in printed and "nobody was found" in printed
+    assert (place / "walk.txt").read_text() == "" and (place / "drawn.gif").is_file()
+
+
+def test_a_folder_of_pictures_and_its_frame_rate(place, monkeypatch, capsys):
+    """It tells no frame rate: 25 is assumed, but not in silence."""
+    monkeypatch.chdir(place)
+    (place / "pictures").mkdir()
+    for number in range(1, 5):
+        Image.fromarray(films.picture(number)).save(place / "pictures" / f"{number}.png")
+    words = ["track", "pictures", "--weights", "weights.safetensors", "--video", "drawn.mp4"]
+    for more, rate, told in (([], 25, 1), (["--fps", "10"], 10, 0)):
+        assert main([*words, *more]) == 0
+        assert capsys.readouterr().err.count("frame rate is not known") == told
+        with av.open("drawn.mp4") as container:
+            assert container.streams.video[0].average_rate == rate
+    for wrong in ("0", "-5", "inf", "fast"):
+        with pytest.raises(SystemExit):
+            main([*words, f"--fps={wrong}"])
+
+
+def test_weights_of_a_smoke_run_come_with_a_warning(place, capsys):
+    trackers.save(place / "weights.safetensors", small("tracktor"), made_from={"profile": "smoke"})
+    assert track(place) == 0
+    assert "weights of a smoke run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["nothing.mp4"], "nothing.mp4: no such folder or film"),
+        (["walk.mp4", "--out", "folder"], "--out folder: is a folder"),
+        (["walk.mp4", "--out", "walk.mp4"], "--out walk.mp4: would overwrite what is read"),
+        (["walk.mp4", "--out", "walk.mp4/a.txt"], "walk.mp4 is no folder"),
+        (["walk.mp4", "--video", "folder.mp4"], "--video folder.mp4: is a folder"),
+        (["walk.mp4", "--video", "walk.mp4"], "--video walk.mp4: would overwrite what is read"),
+        (["walk.mp4", "--out", "a.mp4", "--video", "a.mp4"], "--video a.mp4: is the file of --out"),
+        (["walk.mp4", "--video", "a.avi"], "a.avi: a film ends in .mp4 or .gif"),
+        (["walk.mp4", "--weights", "none"], "none: no such file of weights"),
+        (["walk.mp4", "--tracker", "goturn"], "weights of tracktor, not of goturn"),
+        (["notes.mp4"], "notes.mp4: not a film that FFmpeg can read"),
+    ],
+)
+def test_what_can_be_told_without_torch_is_told_at_once(place, monkeypatch, capsys, words, named):
+    monkeypatch.chdir(place)
+    for folder in ("folder", "folder.mp4"):
+        (place / folder).mkdir()
+    (place / "notes.mp4").write_text("no film")
+    films.plain(place / "walk.mp4", 2)
+    weights_ = [] if "--weights" in words else ["--weights", "weights.safetensors"]
+    before = sorted(place.rglob("*"))
+    monkeypatch.setattr(best, "pipeline", lambda *_: pytest.fail("loaded the networks"))
+    assert main(["track", *words, *weights_]) == 1
+    assert named in capsys.readouterr().err and sorted(place.rglob("*")) == before
+
+
+@pytest.mark.slow
+def test_errors_take_no_torch(place):
+    code = (
+        "import sys; from deepmot_lib.commands import main\n"
+        "films = ['track', 'nothing.mp4'], ['track', '.', '--out', '.'], ['track', 'notes.mp4']\n"
+        "assert [main(words) for words in films] == [1, 1, 1]\n"
+        "assert 'torch' not in sys.modules"
+    )
+    (place / "notes.mp4").write_text("no film")
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=place, capture_output=True)
+
+
 def test_a_film_of_it(place, capsys):
     film = place / "film.gif"
     assert track(place, "--video", str(film)) == 0 and f"{film} shows them" in capsys.readouterr().out
@@ -206,7 +329,6 @@ def image(folder, name="000004.jpg"):
         (lambda f: image(f).write_bytes(image(f).read_bytes()[:400]), "000004.jpg: not a readable image"),
         (lambda f: image(f).unlink(), "no picture 4"),
         (lambda f: Image.new("RGB", (99, 96)).save(image(f)), "000004.jpg: is 96 x 99 pixels"),
-        (lambda f: (image(f).parents[1] / "det" / "det.txt").unlink(), "det.txt: no such file"),
         (lambda f: (image(f).parents[1] / "det" / "det.txt").write_text("1,x\n"), "det.txt:1: "),
     ],
     ids=[
@@ -216,7 +338,6 @@ def image(folder, name="000004.jpg"):
         "image",
         "no image",
         "size",
-        "no detections",
         "detections",
     ],
 )

@@ -15,6 +15,7 @@ from deepmot_lib.evaluation import evaluate_sequence
 from deepmot_lib.trackers import tracking
 from deepmot_lib.trackers.management import MOT_BY_SOT, TRACKTOR, Rules
 from deepmot_lib.trackers.tracker import Propagation, Tracker
+from deepmot_lib.trackers.tracktor import Tracktor
 
 STILL = dataclasses.replace(TRACKTOR, camera_motion=False)
 
@@ -197,9 +198,37 @@ def test_more_than_three_hundred_detections_in_a_frame_are_all_tracked(sequence,
     assert result.groupby("frame").size().to_dict() == dict.fromkeys(range(born, 7), 400)
 
 
-def test_a_sequence_without_a_detection_file_is_refused(sequence):
+class Finder(Tracktor):
+    """A Tracktor whose detector finds one person, who walks 1 px a frame, and whose box head leaves boxes."""
+
+    def __init__(self):
+        super().__init__("tiny", side=96)
+        self.found = 0
+
+    def propagate(self, encoded, boxes, memory=None):
+        return Propagation(boxes, torch.ones(len(boxes)))
+
+    def detect(self, encoded):
+        self.found += 1
+        return Propagation(torch.tensor([[10.0 + self.found, 10, 30 + self.found, 50]]), torch.tensor([0.9]))
+
+
+@pytest.mark.parametrize("rules", [STILL, MOT_BY_SOT], ids=["tracktor", "mot by sot"])
+def test_without_public_detections_people_are_found_by_tracktor(sequence, rules):
+    """One track, where the detector finds somebody, by Tracktor itself or a tracker beside it."""
     (sequence.path / "det" / "det.txt").unlink()
-    with pytest.raises(mot.MotFormatError, match=r"det\.txt: no such file, and tracks are born of public"):
+    finder = Finder()
+    tracker = finder if rules is STILL else Still(step=1.0)
+    result = tracking.track(tracker, sequence, rules, finder, progress=False)
+    born = 1 if rules is STILL else 3
+    assert result["frame"].tolist() == list(range(born, sequence.length + 1))
+    assert set(result["id"]) == {1} and finder.found == sequence.length
+    assert result["x1"].iloc[0] == 10 + born
+
+
+def test_without_public_detections_and_tracktor_nobody_can_be_found(sequence):
+    (sequence.path / "det" / "det.txt").unlink()
+    with pytest.raises(ValueError, match=r"no det/det\.txt, and no Tracktor to find people instead"):
         run(sequence)
 
 

@@ -27,7 +27,11 @@ class Command(Protocol):
     def run(self, arguments: argparse.Namespace) -> None: ...
 
 
-_COMMANDS: dict[str, Command] = {"track": track, "evaluate": evaluate, "submission": submission}
+_COMMANDS: dict[str, Command] = {
+    "track": track,
+    "evaluate": evaluate,
+    "submission": submission,
+}
 _DATA: dict[str, Command] = {"download": download, "synthetic": synthetic, "pairs": pairs}
 
 

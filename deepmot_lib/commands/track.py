@@ -70,6 +70,10 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.video.resolve() == out.resolve():
             raise ValueError(f"--video {arguments.video}: is the file of --out")
     choice = default_weights.choose(arguments.tracker, arguments.weights)
+    public = kind == "sequence" and (arguments.input / "det" / "det.txt").is_file()
+    if not public and choice.detector is None:
+        message = "no detections beside it, and no weights of Tracktor here, which could find people instead"
+        raise ValueError(f"{arguments.input}: {message}")
     sequence = inputs.open_input(arguments.input)
 
     import torch
@@ -77,10 +81,10 @@ def run(arguments: argparse.Namespace) -> None:
     from ..data import mot, video
 
     networks = default_weights.pipeline(choice, "cuda" if torch.cuda.is_available() else "cpu")
-    print(choice.description)
+    print(choice.description(public))
     if choice.caution:
         print(f"deepmot: {choice.caution}", file=sys.stderr)
-    boxes = networks.track(sequence, progress=True)  # type: ignore[arg-type]
+    boxes = networks.track(sequence, progress=True)
     mot.write_results(out, boxes)
     print(f"{out} holds {boxes['id'].nunique()} tracks in {sequence.length} frames")
     if boxes.empty:

@@ -7,7 +7,6 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import av
 import numpy as np
@@ -16,29 +15,6 @@ from numpy.typing import NDArray
 
 _INDEX_AT_END = (".mp4", ".mov", ".m4v")
 _RATE_TOLERANCE = 0.02  # times may be rounded
-
-
-class ImageSequence(Protocol):
-    """What tracking and drawing need of a sequence: ``mot.Sequence`` and :class:`Film` have it."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def frames(self) -> range: ...
-
-    @property
-    def length(self) -> int: ...
-
-    @property
-    def image_size(self) -> tuple[int, int]: ...
-
-    @property
-    def frame_rate(self) -> float | None: ...
-
-    def image(self, frame: int) -> NDArray[np.uint8]: ...
-
-    def consecutive(self, frames: range | None = None) -> range: ...
 
 
 class FilmError(ValueError):

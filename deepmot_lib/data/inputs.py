@@ -5,9 +5,12 @@ from __future__ import annotations
 import mimetypes
 import os
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from .film import Film, ImageSequence
+from .film import Film
+
+if TYPE_CHECKING:
+    from .image_sequences import ImageSequence
 
 Kind: TypeAlias = Literal["sequence", "film", "pictures"]
 _SIGNS = ("gt/gt.txt", "det/det.txt", "seqinfo.ini", "img1")  # of a sequence
@@ -58,7 +61,7 @@ def open_input(path: str | os.PathLike[str]) -> ImageSequence:
     kind = kind_of(path)
     if kind == "film":
         return Film(path)
-    from .picture_folder import PictureFolder  # takes torch, which a film to be refused need not wait for
+    from .image_sequences import PictureFolder  # takes torch, which a film to be refused need not wait for
     from .sequences import Sequence
 
     return Sequence.open(path) if kind == "sequence" else PictureFolder.open(path)

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from ..boxes import feet
 from ..columns import XYXY
 from .files import atomic
-from .film import ImageSequence
+from .image_sequences import ImageSequence
 from .video_files import Color, Picture, format_of
 
 _TRAIL = 2.0  # [s] length of a trail

@@ -37,15 +37,18 @@ class WeightsChoice(NamedTuple):
     detector: Path | None
     made_from: dict[str, Any]
 
-    @property
-    def description(self) -> str:
-        """A line on whose weights they are."""
+    def description(self, public: bool = True) -> str:
+        """Return a line on whose weights they are, and whose detections.
+
+        Args:
+            public: Whether there are public detections.
+        """
         told = f"{self.tracker}, weights {_named(self.file)}"
         if self.tracker == "tracktor":
-            return told
+            return told if public else f"{told}; people found by its own detector"
         if self.detector is None:
             return f"{told}; public detections are taken as they are"
-        return f"{told}; detections scored by {_named(self.detector)}"
+        return f"{told}; {'detections scored' if public else 'people found'} by {_named(self.detector)}"
 
     @property
     def caution(self) -> str:
@@ -124,9 +127,8 @@ def find(tracker: str) -> Path | None:
     """Return the file of the best weights of a tracker here, None where there are none."""
     ranked = []
     for rank, profile in enumerate(_PROFILES):
-        for file in (output_folder() / "runs").glob(
-            f"{profile}/trackers/{tracker}/*/*/*/seed*/weights.safetensors"
-        ):
+        folder = output_folder() / "runs" / profile / "trackers" / tracker
+        for file in folder.glob("**/seed*/weights.safetensors"):
             validation = read_header(file).get("validation")
             # Those that were never validated, as detectors are not, come last of their profile.
             ranked.append((rank, float("inf") if validation is None else -validation, str(file)))
@@ -136,9 +138,10 @@ def find(tracker: str) -> Path | None:
 def _vanilla_tracktor(weights: Path, made_from: dict[str, Any]) -> Path | None:
     """The detector of the run that some weights come from."""
     runs = output_folder() / "runs" / str(made_from.get("profile")) / "trackers"
-    file = runs / "tracktor" / "vanilla" / "none" / "none" / "seed0" / "weights.safetensors"
-    return file if file.is_file() and runs in weights.resolve().parents else None
+    if runs not in weights.resolve().parents:
+        return None
+    return next((runs / "tracktor" / "vanilla").glob("**/seed0/weights.safetensors"), None)
 
 
 def _named(file: Path) -> str:
-    return f"that ship ({file.name})" if file == shipped(file.stem) else str(file)
+    return f"{file.name} (shipped)" if file == shipped(file.stem) else str(file)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -78,7 +80,8 @@ class Experiment:
         """Open the experiment of a profile.
 
         Its files go below ``DEEPMOT_OUT``, or else below the checkout that the working directory is in, or
-        else below the working directory. Real data is that of ``DEEPMOT_DATA``, where the profile uses it.
+        else below the working directory. Real data is that of ``DEEPMOT_DATA``, where the profile uses it;
+        where it does not though there is some, a line on stderr says so.
 
         Args:
             profile: "smoke", "standard" or "paper".
@@ -95,6 +98,8 @@ class Experiment:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         device = torch.empty(0, device=device).device
         data_root = data_folder() if chosen.real_data else None
+        if not chosen.real_data and os.environ.get("DEEPMOT_DATA"):
+            print(f"profile {chosen.name}: rendered data is taken, not DEEPMOT_DATA's", file=sys.stderr)
         return cls(chosen, Paths(output_folder() / "runs" / chosen.name), device, data_root)
 
     @cached_property

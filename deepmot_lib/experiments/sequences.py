@@ -12,6 +12,7 @@ import pandas as pd
 
 from .. import evaluation
 from ..data import mot
+from ..data.image_sequences import ImageSequence
 from ..trackers.management import MOT_BY_SOT, TRACKTOR, Rules
 
 _BENCHMARKS = ("MOT17", "MOT16")  # whose trackers the paper's Tables 1 to 3 are about (A.2), and its twin
@@ -122,7 +123,7 @@ def detectors(sequences: Iterable[mot.Sequence]) -> str:
     return ", ".join(sorted({detector(sequence) for sequence in sequences}))
 
 
-def detector(sequence: mot.Sequence) -> str:
+def detector(sequence: ImageSequence) -> str:
     """Name the public detector of a sequence: the last part of MOT17's names, or "as given"."""
     name = sequence.name.rpartition("-")[2]
     return name if name in _DETECTORS else "as given"

@@ -19,6 +19,7 @@ from .. import evaluation, matchers, trackers
 from ..data import mot
 from ..data import weights as weight_files
 from ..data.files import visible
+from ..data.image_sequences import ImageSequence
 from ..matchers.network import Matcher
 from ..trackers import Tracker, tracking
 from ..trackers.management import Rules
@@ -59,7 +60,8 @@ class TrackingPipeline(NamedTuple):
 
     Attributes:
         tracker: The network that propagates tracks.
-        detector: Scores public detections; None where they are taken as they are.
+        detector: Scores public detections, and finds people where there are none; None where public ones are
+            taken as they are.
         embedder: The network of the external ReID, if any.
         rules: Track management by public detector, where it is not the usual one (``sequences.rules``).
     """
@@ -69,17 +71,17 @@ class TrackingPipeline(NamedTuple):
     embedder: Embedder | None = None
     rules: Mapping[str, Rules] = MappingProxyType({})
 
-    def rules_of(self, sequence: mot.Sequence) -> Rules:
+    def rules_of(self, sequence: ImageSequence) -> Rules:
         """Return the track management of a sequence."""
         return self.rules.get(sequences.detector(sequence)) or sequences.rules(self.tracker.name)
 
-    def detections(self, sequence: mot.Sequence, frames: range | None = None) -> pd.DataFrame:
+    def detections(self, sequence: ImageSequence, frames: range | None = None) -> pd.DataFrame:
         """Return the detections that tracks are born of; see ``tracking.detections``."""
         assert self.detector is not None
         return tracking.detections(self.detector, sequence, self.rules_of(sequence), frames)
 
     def track(
-        self, sequence: mot.Sequence, frames: range | None = None, progress: bool = False
+        self, sequence: ImageSequence, frames: range | None = None, progress: bool = False
     ) -> pd.DataFrame:
         """Track a sequence, or some consecutive frames of it; see ``tracking.track``."""
         return tracking.track(

@@ -15,11 +15,14 @@ from tqdm import tqdm
 
 from ..boxes import by_frame, from_table
 from ..columns import RESULT_COLUMNS
+from ..data.film import EndOfFilm
 from ..data.image_files import to_tensor
-from ..data.mot import MotFormatError, Sequence
+from ..data.image_sequences import ImageSequence
+from ..data.mot import Sequence
 from . import motion
 from .management import Rules, Track, Tracks
 from .tracker import Propagation, Tracker
+from .tracktor import Tracktor
 
 #: The columns of results; ``mot.write_results`` takes them.
 COLUMNS = RESULT_COLUMNS
@@ -32,20 +35,22 @@ Row: TypeAlias = tuple[float, ...]
 
 def track(
     tracker: Tracker,
-    sequence: Sequence,
+    sequence: ImageSequence,
     rules: Rules,
     detector: Tracker | None = None,
     embed: Embed | None = None,
     frames: range | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Track a sequence from its public detections.
+    """Track a sequence from its public detections, or from those of Tracktor's detector where it has none.
+
+    A film that ends early is tracked until there.
 
     Args:
         tracker: The network; set to evaluation mode.
-        sequence: The sequence, with images and detections.
+        sequence: The sequence, with images.
         rules: Thresholds of track management.
-        detector: Scores the detections, and refines them if the rules ask for it; for Tracktor the tracker
+        detector: Scores public detections, and refines them if the rules ask for it; for Tracktor the tracker
             itself. Without one all detections have a score of 1.
         embed: External ReID model, instead of the tracker's own embeddings.
         frames: Consecutive frames, such as a part of ``mot.split``; by default all.
@@ -55,9 +60,9 @@ def track(
         A table with ``COLUMNS``, sorted by frame and id.
 
     Raises:
-        MotFormatError: There are no detections, or an image is broken or of another size; names the file.
+        MotFormatError: An image is broken or of another size; names the file.
         FileNotFoundError: An image is missing.
-        ValueError: Frames are not in the sequence.
+        ValueError: Frames are not in the sequence, or it has no public detections and there is no Tracktor.
     """
     tracked = stream(tracker, sequence, rules, detector, embed, frames, progress)
     return table(row for frame, tracks in tracked for row in rows(frame, tracks))
@@ -77,7 +82,7 @@ def table(rows: Iterable[Row]) -> pd.DataFrame:
 
 def stream(
     tracker: Tracker,
-    sequence: Sequence,
+    sequence: ImageSequence,
     rules: Rules,
     detector: Tracker | None = None,
     embed: Embed | None = None,
@@ -110,7 +115,7 @@ class View(NamedTuple):
 @torch.no_grad()
 def views(
     tracker: Tracker,
-    sequence: Sequence,
+    sequence: ImageSequence,
     frames: range | None = None,
     camera_motion: bool = True,
     progress: bool = True,
@@ -125,7 +130,10 @@ def views(
     device = next(tracker.parameters()).device
     before = None
     for frame in tqdm(frames, desc=f"{tracker.name}, {sequence.name}", unit="frame", disable=not progress):
-        picture = sequence.image(frame)
+        try:
+            picture = sequence.image(frame)
+        except EndOfFilm:
+            return
         warp = None
         if camera_motion:
             thumbnail = motion.thumbnail(picture)
@@ -137,13 +145,13 @@ def views(
 
 
 def detections(
-    detector: Tracker, sequence: Sequence, rules: Rules, frames: range | None = None
+    detector: Tracker, sequence: ImageSequence, rules: Rules, frames: range | None = None
 ) -> pd.DataFrame:
     """Return the detections of a sequence with the boxes and scores that the rules ask for.
 
     Args:
-        detector: Regresses and scores the public detections.
-        sequence: The sequence, with images and detections.
+        detector: Regresses and scores the public detections, or finds people where there are none.
+        sequence: The sequence, with images.
         rules: Where boxes and scores come from.
         frames: Consecutive frames; by default all.
 
@@ -169,7 +177,7 @@ class SequenceTracker:
     def __init__(
         self,
         tracker: Tracker,
-        sequence: Sequence,
+        sequence: ImageSequence,
         rules: Rules,
         detector: Tracker | None = None,
         embed: Embed | None = None,
@@ -177,6 +185,8 @@ class SequenceTracker:
         self.tracker, self.rules, self.detector, self.embed = tracker, rules, detector, embed
         self.tracks = Tracks(rules, sequence.image_size)
         self._public = _public(sequence)
+        if self._public is None and not isinstance(detector, Tracktor):
+            raise ValueError(f"{sequence.path}: no det/det.txt, and no Tracktor to find people instead")
         for network in {tracker, detector, embed}:
             if isinstance(network, nn.Module):
                 network.eval()
@@ -184,11 +194,14 @@ class SequenceTracker:
     @torch.no_grad()
     def regress(self, view: View) -> Propagation:
         """Regress and score the frame's public detections by the detector; without one they stay, with a
-        score of 1."""
+        score of 1. Where there are no public ones, return the detector's own."""
         boxes = self.given(view)[0]
         if self.detector is None:
             return Propagation(boxes, torch.ones_like(boxes[:, 0]))
         theirs = view.encoded if self.detector is self.tracker else self.detector.encode(view.image)
+        if self._public is None:
+            assert isinstance(self.detector, Tracktor)
+            return self.detector.detect(theirs)
         return self.detector.propagate(theirs, boxes, self.detector.init_memory(theirs, boxes))
 
     @torch.no_grad()
@@ -225,12 +238,14 @@ class SequenceTracker:
         return visible
 
     def given(self, view: View) -> tuple[Float[Tensor, "M 4"], Float[Tensor, " M"]]:
-        """Return the public boxes and scores of a frame."""
-        boxes, scores = self._public.get(view.frame, (torch.empty(0, 4), torch.empty(0)))
+        """Return the public boxes and scores of a frame, if any."""
+        boxes, scores = (self._public or {}).get(view.frame, (torch.empty(0, 4), torch.empty(0)))
         return boxes.to(view.image.device), scores.to(view.image.device)
 
     def detections(self, view: View, regressed: Propagation) -> Propagation:
         """Return the detections with the boxes and scores that the rules ask for."""
+        if self._public is None:
+            return regressed
         boxes, scores = self.given(view)
         scores = torch.where(scores.isnan(), regressed.scores, scores)
         return regressed._replace(
@@ -253,15 +268,14 @@ def _chosen(choice: str, **sources: Tensor) -> Tensor:
     return (first + second) / 2 if choice == "mean" else sources[choice]
 
 
-def _public(sequence: Sequence) -> dict[int, tuple[Tensor, Tensor]]:
-    """Return the public detections by frame, best first: boxes and scores.
+def _public(sequence: ImageSequence) -> dict[int, tuple[Tensor, Tensor]] | None:
+    """Return the public detections by frame, best first: boxes and scores; None where there is no file.
 
     The scores are NaN where they have no known scale: if one in the file is not in [0, 1], such as the -1 of
     unknown ones. Their order is used all the same.
     """
-    file = sequence.path / "det" / "det.txt"
-    if not file.is_file():
-        raise MotFormatError(file, None, "no such file, and tracks are born of public detections only")
+    if not isinstance(sequence, Sequence) or not (sequence.path / "det" / "det.txt").is_file():
+        return None
     found = sequence.detections().sort_values("conf", ascending=False, kind="stable")
     if not found["conf"].between(0, 1).all():
         found["conf"] = np.nan

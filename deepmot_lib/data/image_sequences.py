@@ -1,4 +1,4 @@
-"""A folder with nothing but pictures, as a sequence."""
+"""What can be tracked and drawn: MOTChallenge's sequences, folders with nothing but pictures, and films."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
+from .film import Film
 from .image_files import ImageFiles, list_images
 from .number_rows import MotFormatError
 from .sequences import Sequence
+
+#: Frames that are numbered, of one size, read one at a time: all that tracking and drawing need.
+ImageSequence: TypeAlias = Sequence | Film
 
 
 @dataclass(frozen=True)
