@@ -91,6 +91,14 @@ def refresh(notebook: str | Path) -> None:
         nbformat.write(content, temporary)
 
 
+def lab(folder: Path) -> list[str]:
+    """The command that opens JupyterLab at a folder's index. What lies beside the folder can be opened, too:
+    the notebooks have links to the library's source."""
+    folder = folder.resolve()
+    index = f"--LabApp.default_url=/lab/tree/{quote(folder.name)}/index.ipynb"
+    return [sys.executable, "-m", "jupyter", "lab", str(folder.parent), index]
+
+
 def _parameter(text: str) -> tuple[str, object]:
     """``name=value``, the value a Python literal or else a string."""
     name, equals, value = text.partition("=")
@@ -114,14 +122,12 @@ def main(arguments: list[str] | None = None) -> None:
     one.add_argument("parameters", type=_parameter, nargs="*", metavar="name=value")
     several = commands.add_parser("refresh", help="execute notebooks in place, outputs ready for git")
     several.add_argument("notebooks", type=Path, nargs="+")
-    lab = commands.add_parser("lab", help="open JupyterLab with this environment's kernel")
-    lab.add_argument("folder", type=Path, help="opens at its index.ipynb; links may lead beside the folder")
+    opened = commands.add_parser("lab", help="open JupyterLab with this environment's kernel")
+    opened.add_argument("folder", type=Path, help="opens at its index.ipynb; links may lead beside the folder")
     options = parser.parse_args(arguments)
     if options.command == "lab":
         folders.resolve()
-        folder = options.folder.resolve()
-        command = [sys.executable, "-m", "jupyter", "lab", str(folder.parent)]
-        command.append(f"--LabApp.default_url=/lab/tree/{quote(folder.name)}/index.ipynb")
+        command = lab(options.folder)
         os.execve(sys.executable, command, {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"})
     if options.command == "run":
         print(f"kernel: {NAME}", flush=True)

@@ -61,7 +61,7 @@ def boxes(ax: Axes, values: ArrayLike, kind: str, names: Sequence[str] = (), **s
         names: Up to K names.
         style: Properties of the rectangles.
     """
-    color, below = COLORS[kind], kind == "object"
+    color, below = style.get("edgecolor", COLORS[kind]), kind == "object"
     fill = {"linestyle": "--", "facecolor": color + "26"} if below else {"facecolor": "none"}
     corners: list[list[float]] = np.asarray(values).tolist()
     for x1, y1, x2, y2 in corners:

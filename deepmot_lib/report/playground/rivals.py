@@ -45,9 +45,9 @@ class RivalsScene(Scene):
             "mean d (Eq. 3)": lambda a, b: box_distance(a, b, image_size),
         }
         self.object = from_centers(torch.tensor([[160.0, 120.0]]), torch.tensor([[60.0, 150.0]]))
-        self.rival = self.object + torch.tensor([35.0, 10, 35, 10])
+        self.rival = self.object + torch.tensor([15.0, 10, 15, 10])
         figure = Figure(figsize=(14, 5.8), dpi=90)
-        grid = figure.add_gridspec(2, 3, left=0.03, right=0.99, top=0.94, bottom=0.1, hspace=0.3)
+        grid = figure.add_gridspec(2, 3, left=0.03, right=0.99, top=0.94, bottom=0.1, hspace=0.36)
         self.images = [figure.add_subplot(grid[0, k]) for k in range(3)]
         self.assigned, self.counts, self.curve = (figure.add_subplot(grid[1, k]) for k in range(3))
         across, up = image_size[1], image_size[0]
@@ -116,14 +116,8 @@ class RivalsScene(Scene):
             plots.boxes(ax, self.box, "prediction", ["yours"])
             plots.pulls(ax, self.box, pull, "black", 45)
             label = f"{value.item():.3f}" + ("" if pull.any() else ", no gradient")
-            ax.text(
-                0.02,
-                0.97,
-                label,
-                transform=ax.transAxes,
-                va="top",
-                color="black" if pull.any() else "#AA0000",
-            )
+            color = "black" if pull.any() else "#AA0000"
+            ax.text(0.5, -0.03, label, transform=ax.transAxes, ha="center", va="top", color=color)
         frame = Frame(torch.cat([self.box, self.rival]), [1, 2], self.object, [1])
         result = forces([frame], self.matchers[self.text("matcher")], self.image_size)
         colors = (plots.COLORS["prediction"], plots.COLORS["paper"])
