@@ -39,6 +39,7 @@ __all__ = [
     "deepmot_loss",
     "dmota",
     "dmotp",
+    "loss_terms",
     "row_softmax",
     "soft_false_negatives",
     "soft_false_positives",
@@ -182,14 +183,52 @@ def deepmot_loss(
 
     matches = discretize(soft, "column", delta)
     previous = matches if state is None else align_matches(*state, matches, track_ids, object_ids)
+    terms = loss_terms(
+        distance, soft, matches, previous, lambda_=lambda_, gamma=gamma, delta=delta, scale=scale
+    )
+    return terms, MatchState(matches, track_ids, object_ids)
 
+
+def loss_terms(
+    distance: Float[Tensor, "N M"],
+    soft: Float[Tensor, "N M"],
+    matches: Shaped[Tensor, "N M"],
+    previous_matches: Shaped[Tensor, "N M"],
+    *,
+    lambda_: float = 5.0,
+    gamma: float = 2.0,
+    delta: float = 0.5,
+    scale: float = 100.0,
+) -> LossTerms:
+    """Compute Eq. 9 of given matches, which may be another matrix's: those of the boxes, for the appearance.
+
+    Args:
+        distance: ``(N, M)`` distances D.
+        soft: ``(N, M)`` soft assignment in [0, 1].
+        matches: ``(N, M)`` 0/1, B^TP, whose distances dMOTP averages.
+        previous_matches: ``(N, M)`` 0/1, B_-1^TP over this frame's tracks and objects
+            (:func:`align_matches`): all other matches count as switches.
+        lambda_: as in :func:`deepmot_loss`.
+        gamma: likewise.
+        delta: likewise.
+        scale: likewise.
+
+    Returns:
+        The terms, differentiable in ``distance`` and ``soft``.
+
+    Example:
+        The boxes say that two tracks have kept their objects, the appearance that they have swapped them:
+
+        >>> boxes, appearance = torch.eye(2), torch.eye(2).flip(0)
+        >>> loss_terms(1 - appearance, appearance, boxes, boxes).ids
+        tensor(2.)
+    """
     fp = soft_false_positives(soft, delta, scale)
-    fn, switches = soft_misses_and_switches(soft, previous, delta, scale)
+    fn, switches = soft_misses_and_switches(soft, previous_matches, delta, scale)
     accuracy = dmota(fp, fn, switches, soft.shape[1], gamma)
     precision = dmotp(distance, matches)
     total = (1 - accuracy) + lambda_ * (1 - precision)
-    terms = LossTerms(total, accuracy, precision, fp, fn, switches)
-    return terms, MatchState(matches, track_ids, object_ids)
+    return LossTerms(total, accuracy, precision, fp, fn, switches)
 
 
 class DeepMOTLoss(nn.Module):

@@ -77,7 +77,7 @@ class GOTURN(Tracker):
         """Encode the templates: features (K, F)."""
         return self.features(self.template_crops(encoded, boxes))
 
-    def trained(self) -> Iterator[nn.Parameter]:
+    def trained(self, training: str = "release") -> Iterator[nn.Parameter]:
         """Yield the parameters that the loss of a clip trains: of the regressor, not of the tower.
 
         So Held et al. train GOTURN itself, on a tower from ImageNet.

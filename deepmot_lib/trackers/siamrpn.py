@@ -118,7 +118,7 @@ class SiamRPN(Tracker):
         """Encode the templates: features (K, C, h, w)."""
         return self.features(self.template_crops(encoded, boxes))
 
-    def trained(self) -> Iterator[nn.Parameter]:
+    def trained(self, training: str = "release") -> Iterator[nn.Parameter]:
         """Yield the parameters that the loss of a clip trains: all but the tower's layers up to its last
         pooling, which are frozen as in the released code."""
         yield from self.tower[self.frozen :].parameters()

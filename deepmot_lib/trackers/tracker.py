@@ -40,8 +40,12 @@ class Tracker(nn.Module, ABC):
     options: dict[str, Any]
     score_weight: float = 1.0
 
-    def trained(self) -> Iterator[nn.Parameter]:
-        """Yield the parameters that are trained by the loss of a clip: by default all."""
+    def trained(self, training: str = "release") -> Iterator[nn.Parameter]:
+        """Yield the parameters that the loss of a clip trains, by default all.
+
+        Args:
+            training: "release" or "paper", where they differ (docs/deviations.md): for Tracktor.
+        """
         return self.parameters()
 
     @abstractmethod

@@ -9,10 +9,13 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.transform import resize_boxes
+from torchvision.ops import box_iou
 
+from ..boxes import sizes
 from ..numerics import full_precision
 from . import backbones
 from .features import FeatureStore
@@ -20,6 +23,8 @@ from .reid_head import ReIDHead, roi_features
 from .tracker import Propagation, Tracker
 
 _PADDING = 32  # torchvision pads resized images to multiples of it [px]
+# Of Faster R-CNN's classification: boxes that overlap a person less, or as much, are background, or a person.
+_BACKGROUND, _PERSON = 0.3, 0.5
 
 
 class EncodedFrame(NamedTuple):
@@ -111,6 +116,29 @@ class Tracktor(Tracker):
         # Embeddings belong to the refined boxes: where a track came from, another person may stand.
         return Propagation(refined, scores, None if self.reid is None else self.init_memory(encoded, refined))
 
+    def propagate_with_score_loss(
+        self,
+        encoded: EncodedFrame,
+        boxes: Float[Tensor, "K 4"],
+        memory: Tensor,
+        targets: Float[Tensor, "K 4"],
+    ) -> tuple[Propagation, Float[Tensor, ""]]:
+        """Propagate tracks, and compute the cross-entropy of person and background.
+
+        A person is in the targets, and in those of the tracks' own boxes that overlap one by half or more;
+        not in those, nor in boxes beside the targets, that overlap them by less than 0.3.
+        """
+        propagated = self.propagate(encoded, boxes, memory)
+        present = targets[targets.isfinite().all(1)]
+        candidates = torch.cat([boxes, present, _beside(present)])
+        overlap = torch.cat([box_iou(candidates, present), boxes.new_zeros(len(candidates), 1)], 1).amax(1)
+        index = ((overlap < _BACKGROUND) | (overlap >= _PERSON)).nonzero().flatten()
+        if not len(index):
+            return propagated, boxes.new_zeros(())
+        _, features = self._roi_features(encoded, candidates[index])
+        logits = full_precision(self.detector.roi_heads.box_predictor.cls_score(features))
+        return propagated, cross_entropy(logits, (overlap[index] >= _PERSON).long())
+
     def appearance_features(self, encoded: EncodedFrame, boxes: Float[Tensor, "K 4"]) -> Float[Tensor, "K F"]:
         """Return the RoI features that the ReID head embeds, without gradient."""
         return roi_features(encoded.features, boxes, encoded.image_size, encoded.size)
@@ -152,3 +180,9 @@ class Tracktor(Tracker):
         return Propagation(
             boxes, found[0]["scores"], None if self.reid is None else self.init_memory(encoded, boxes)
         )
+
+
+def _beside(boxes: Float[Tensor, "K 4"]) -> Float[Tensor, "4*K 4"]:
+    """Shift boxes by their width to both sides, and by two thirds of their height up and down."""
+    directions = boxes.new_tensor([[1, 0], [-1, 0], [0, 2 / 3], [0, -2 / 3]])
+    return (boxes + (directions[:, None] * sizes(boxes)).repeat(1, 1, 2)).flatten(0, 1)

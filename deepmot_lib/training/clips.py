@@ -72,11 +72,11 @@ class Clips:
         return len(self._starts)
 
     def __getitem__(self, index: int) -> list[LabeledFrame]:
+        return [self.frame(index, k) for k in range(self.length)]
+
+    def frame(self, index: int, k: int) -> LabeledFrame:
+        """Return the frame ``k`` of a clip."""
         number, first = self._starts[index]
         sequence, people = self._people[number]
-        return [
-            LabeledFrame(
-                to_tensor(sequence.image(frame)), from_table(people[frame]), people[frame]["id"].tolist()
-            )
-            for frame in range(first, first + self.length)
-        ]
+        rows = people[first + k]
+        return LabeledFrame(to_tensor(sequence.image(first + k)), from_table(rows), rows["id"].tolist())
