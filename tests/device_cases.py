@@ -21,11 +21,15 @@ from deepmot_lib.trackers.tracker import Tracker
 from deepmot_lib.trackers.tracktor import Tracktor
 from deepmot_lib.training import trainer
 from deepmot_lib.training.checkpoint import CheckpointFile
-from deepmot_lib.training.deepmot import LOSSES, DeepMOTTraining
+from deepmot_lib.training.deepmot import DeepMOTTraining
 from deepmot_lib.training.detector import DetectorTraining
+from deepmot_lib.training.head import HeadTraining, gather
 from deepmot_lib.training.matcher import MatcherTraining
+from deepmot_lib.training.objectives import LOSSES
 from deepmot_lib.training.prices import PriceTraining
 from deepmot_lib.training.reid import ReIDTraining
+from deepmot_lib.training.release_schedules import HeadSchedule, RolloutSchedule
+from deepmot_lib.training.rollout import RolloutTraining
 from deepmot_lib.training.schedules import (
     DetectorSchedule,
     DHNSchedule,
@@ -100,9 +104,9 @@ def _reid(sequence: mot.Sequence, device: str) -> Training:
     return ReIDTraining(embedder, [sequence], schedule, SEED)
 
 
-def _deepmot(name: str, objective: str, reid: str | None = None, matcher: str = "min_sum") -> Case:
+def _deepmot(name: str, objective: str, reid: bool = False, matcher: str = "min_sum") -> Case:
     def training(sequence: mot.Sequence, device: str) -> Training:
-        tracker = new_tracker(name, reid is not None).to(device)
+        tracker = new_tracker(name, reid).to(device)
         frozen = None if objective == "smooth_l1" else matchers.freeze(new_matcher(matcher)).to(device)
         schedule = TrackerSchedule(
             STEPS, STEPS, learning_rate=1e-3, reid_frames=3, min_visibility=0.9, validations=2
@@ -112,6 +116,26 @@ def _deepmot(name: str, objective: str, reid: str | None = None, matcher: str = 
             return -float(sum(parameter.square().sum() for parameter in tracker.parameters()))
 
         return DeepMOTTraining(tracker, [sequence], objective, frozen, schedule, SEED, reid, size)
+
+    return training
+
+
+def _rollout(objective: str, reid: bool = False) -> Case:
+    def training(sequence: mot.Sequence, device: str) -> Training:
+        tracker, frozen = new_tracker("tracktor", reid).to(device), matchers.freeze(new_matcher("min_sum"))
+        schedule = RolloutSchedule(STEPS, frames=3, learning_rate=1e-3, min_visibility=0.9)
+        return RolloutTraining(tracker, [sequence], objective, frozen.to(device), schedule, SEED)
+
+    return training
+
+
+def _head(objective: str) -> Case:
+    def training(sequence: mot.Sequence, device: str) -> Training:
+        tracktor = new_tracker("tracktor", head=True).to(device)
+        frozen = matchers.freeze(new_matcher("min_sum"))
+        schedule = HeadSchedule(STEPS, frames=6, people=4, learning_rate=1e-4)
+        people = gather(tracktor, [sequence], schedule)
+        return HeadTraining(tracktor.reid, people, objective, frozen.to(device), schedule, SEED)
 
     return training
 
@@ -127,22 +151,27 @@ TRAININGS: dict[str, Case] = {
     "siamrpn, pairs": _siamese("siamrpn"),
     "reid": _reid,
     "tracktor": _deepmot("tracktor", "dMOTA+dMOTP", matcher="seq_gru"),
-    "tracktor, head": _deepmot("tracktor", "dMOTA+dMOTP", "distance"),
+    "tracktor, head": _deepmot("tracktor", "dMOTA+dMOTP", reid=True),
+    "tracktor, roll-out": _rollout("dMOTA+dMOTP", reid=True),
+    "head": _head("dMOTA+dMOTP"),
     "goturn": _deepmot("goturn", "dMOTA+dMOTP"),
     "siamrpn": _deepmot("siamrpn", "dMOTA+dMOTP"),
 }
 #: What draws on the device, whose random numbers are its own.
 RANDOM_TRAININGS: dict[str, Case] = {"seq_gru, dropout": _matcher("seq_gru", dropout=0.2)}
-#: The other objectives of each tracker, and the other ways to use a ReID head.
+#: The other objectives of each tracker, of a roll-out and of a ReID head.
 OBJECTIVES: dict[str, Case] = {
     f"{name}, {objective}": _deepmot(name, objective)
     for name in ("tracktor", "goturn", "siamrpn")
     for objective in LOSSES
     if objective != "dMOTA+dMOTP"
-} | {
-    f"tracktor, {objective}, {reid}": _deepmot("tracktor", objective, reid)
-    for reid, objective in [("distance", "dMOTP"), ("separate", "dMOTA"), ("separate", "dMOTA+dMOTP-IDS")]
 }
+OBJECTIVES |= {
+    f"tracktor, roll-out, {objective}": _rollout(objective, reid=True)
+    for objective in LOSSES
+    if objective != "dMOTA+dMOTP"
+}
+OBJECTIVES |= {f"head, {objective}": _head(objective) for objective in ("dMOTP", "cross-entropy", "triplet")}
 
 
 def train(training: Training, checkpoint: Path) -> pd.DataFrame:

@@ -10,7 +10,8 @@ from deepmot_lib.distance import appearance_distance, box_distance
 from deepmot_lib.loss import DeepMOTLoss
 from deepmot_lib.trackers.tracker import Propagation, Tracker
 from deepmot_lib.training.clips import Clips, LabeledFrame
-from deepmot_lib.training.deepmot import LOSSES, clip_loss
+from deepmot_lib.training.deepmot import clip_loss
+from deepmot_lib.training.objectives import LOSSES
 from deepmot_lib.training.perturbation import perturb
 
 pytestmark = pytest.mark.slow
@@ -130,7 +131,7 @@ def test_smooth_l1_asks_where_the_own_object_went_and_not_the_nearest():
     assert found.distances == []
 
 
-def test_embeddings_enter_the_distance_or_count_switches_for_themselves():
+def test_embeddings_enter_the_distance():
     torch.manual_seed(1)
     tracker, matcher = Shifter(looks=True), matchers.create("sinkhorn", eps_end=0.1, rounds=20)
     asked = []
@@ -140,16 +141,11 @@ def test_embeddings_enter_the_distance_or_count_switches_for_themselves():
         return matcher(distance)
 
     with torch.no_grad():
-        starts = perturb(BOXES, seeded())
-        looks = appearance_distance(tracker.project(starts / 100), tracker.project(BOXES / 100))
-        place = box_distance(starts, BOXES, SIZE)
-    clip_loss(tracker, steady(), "dMOTA", spy, 10.0, "distance", seeded()).loss.backward()
+        looks = appearance_distance(tracker.project(BOXES / 100), tracker.project(BOXES / 100))
+        place = box_distance(perturb(BOXES, seeded()), BOXES, SIZE)
+    clip_loss(tracker, steady(), "dMOTA", spy, 10.0, True, seeded()).loss.backward()
     torch.testing.assert_close(asked.pop(), (place + looks) / 2)
     assert tracker.project.weight.grad.abs().sum() > 0, "the head learns through D"
-    tracker.zero_grad()
-    clip_loss(tracker, steady(), "dMOTA", spy, 10.0, "separate", seeded()).loss.backward()
-    torch.testing.assert_close(torch.stack(asked), torch.stack([place, looks]))
-    assert tracker.project.weight.grad.abs().sum() > 0
 
 
 def test_a_tracks_embedding_is_the_mean_of_those_so_far():
@@ -161,13 +157,14 @@ def test_a_tracks_embedding_is_the_mean_of_those_so_far():
         clip_of_three,
         "dMOTA",
         lambda distance: asked.append(distance[0].detach()) or matchers.load("sinkhorn")(distance),
-        reid="distance",
+        reid=True,
         generator=seeded(),
     )
     generator = seeded()
     first, second = perturb(BOXES, generator), perturb(BOXES, generator)
     with torch.no_grad():
-        mean = (tracker.project(first / 100) + tracker.project(first / 100)) / 2
+        # At the object itself where a track starts, then where it was followed to.
+        mean = (tracker.project(BOXES / 100) + tracker.project(first / 100)) / 2
         looks = appearance_distance(mean, tracker.project(BOXES / 100))
     torch.testing.assert_close(asked[1], (box_distance(second, BOXES, SIZE) + looks) / 2)
 
@@ -181,10 +178,9 @@ def test_a_frame_is_seen_once():
 @pytest.mark.parametrize(
     ("objective", "matcher", "reid", "message"),
     [
-        ("mota", "sinkhorn", None, "unknown objective 'mota'"),
-        ("dMOTA", "sinkhorn", "both", "reid 'both'"),
-        ("dMOTA", None, None, "dMOTA needs a matcher"),
-        ("dMOTA", "sinkhorn", "distance", "shifter has no embeddings"),
+        ("mota", "sinkhorn", False, "unknown objective 'mota'"),
+        ("dMOTA", None, False, "dMOTA needs a matcher"),
+        ("dMOTA", "sinkhorn", True, "shifter has no embeddings"),
     ],
 )
 def test_what_does_not_fit_is_named(objective, matcher, reid, message):
@@ -254,3 +250,21 @@ def test_more_than_three_hundred_people_in_a_frame():
     found.backward()
     assert len(ids) == 340 and found.isfinite()
     assert tracker.shift.grad.isfinite().all() and tracker.shift.grad.abs().sum() > 0
+
+
+def test_the_scores_are_kept_true_where_their_layers_are_trained():
+    """Their loss is weighted, and is that of where the objects truly are; who has left has no place."""
+
+    class Scorer(Shifter):
+        score_weight = 10.0
+
+        def propagate_with_score_loss(self, encoded, boxes, memory, targets):
+            self.targets = targets
+            return self.propagate(encoded, boxes, memory), self.shift.sum() + 0.5
+
+    tracker, (first, second) = Scorer(), steady(move=6.0)
+    frames = [first, second._replace(boxes=second.boxes[[2, 0]], ids=[3, 1])]
+    found = clip_loss(tracker, frames, "smooth_l1", None, generator=seeded())
+    assert found.score_loss.item() == pytest.approx(5.0)
+    torch.testing.assert_close(tracker.targets[[0, 2]], second.boxes[[0, 2]])
+    assert tracker.targets[1].isnan().all()

@@ -10,9 +10,10 @@ from torchvision.ops import box_iou
 from deepmot_lib import matchers
 from deepmot_lib.data import mot, synthetic
 from deepmot_lib.trackers.tracktor import Tracktor
-from deepmot_lib.training import deepmot, trainer
+from deepmot_lib.training import matrices, trainer
 from deepmot_lib.training.checkpoint import CheckpointFile
-from deepmot_lib.training.deepmot import DeepMOTTraining, collected
+from deepmot_lib.training.deepmot import DeepMOTTraining
+from deepmot_lib.training.matrices import collected
 from deepmot_lib.training.schedules import TrackerSchedule
 
 from .test_clip_loss import Shifter
@@ -74,6 +75,7 @@ def test_it_learns_from_clips_of_a_sequence(sequence, tmp_path, objective):
     history = train(tracker, sequence, tmp_path, objective, matcher)
     assert overlap(tracker, sequence) > before + 0.15 and not tracker.training
     assert history["step"].iloc[-1] == 60 and history["loss"].equals(history[objective])
+    assert (history["scores"] == 0).all(), "it has none"
     assert history["loss"].tail(15).mean() < 0.9 * history["loss"].head(15).mean()
 
 
@@ -93,7 +95,7 @@ def test_the_matrices_that_the_matcher_was_asked_are_left_beside_the_checkpoint(
 
 
 def test_of_a_long_training_about_a_hundred_matrices_are_kept(sequence, tmp_path, monkeypatch):
-    monkeypatch.setattr(deepmot, "_MATRICES", 4)
+    monkeypatch.setattr(matrices, "_MATRICES", 4)
     train(shifter(), sequence, tmp_path, schedule=dataclasses.replace(SCHEDULE, steps=9))
     names = [file.name for file in sorted((tmp_path / "matrices").iterdir())]
     assert names == ["0000000.npy", "0000002.npy", "0000004.npy", "0000006.npy", "0000008.npy"]
@@ -110,7 +112,7 @@ def test_smooth_l1_asks_no_matcher_and_leaves_no_matrices(sequence, tmp_path):
 def test_with_a_head_clips_are_longer_and_it_learns_too(sequence, tmp_path):
     tracker = shifter(looks=True)
     before = tracker.project.weight.clone()
-    history = train(tracker, sequence, tmp_path, reid="distance")
+    history = train(tracker, sequence, tmp_path, reid=True)
     assert history["step"].iloc[-1] == SCHEDULE.reid_steps
     assert tracker.seen == SCHEDULE.reid_steps * SCHEDULE.reid_frames
     assert not torch.equal(before, tracker.project.weight)
@@ -121,14 +123,12 @@ def test_only_tracktors_heads_are_trained(sequence, tmp_path):
     tracker = Tracktor("tiny", side=96, reid=True)
     before = {name: value.clone() for name, value in tracker.state_dict().items()}
     schedule = dataclasses.replace(SCHEDULE, reid_steps=3, learning_rate=1e-3)
-    train(tracker, sequence, tmp_path, reid="distance", schedule=schedule)
+    train(tracker, sequence, tmp_path, reid=True, schedule=schedule)
     changed = {name for name, value in tracker.state_dict().items() if not torch.equal(value, before[name])}
     assert {name.split(".")[0] for name in changed} == {"detector", "reid"}
     assert all(name.startswith(("detector.roi_heads.", "reid.")) for name in changed)
-    mine = {id(parameter) for parameter in tracker.trained()}
-    parameters = {name for name, parameter in tracker.named_parameters() if id(parameter) in mine}
-    # D is made of boxes and embeddings: no gradient reaches the scores.
-    assert changed == {name for name in parameters if ".cls_score." not in name}
+    mine = {id(parameter) for parameter in tracker.trained("paper")}
+    assert changed == {name for name, parameter in tracker.named_parameters() if id(parameter) in mine}
 
 
 def test_the_state_that_validates_best_is_kept(sequence, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 
 from deepmot_lib.experiments import settings
 from deepmot_lib.experiments.settings import DEEPMOT, DHN, EmbeddedData, TrackerRun
+from deepmot_lib.training.release_schedules import HeadSchedule, RolloutSchedule
 from deepmot_lib.training.schedules import (
     DetectorSchedule,
     PairSchedule,
@@ -40,6 +41,8 @@ def tiny() -> settings.Settings:
         pairs=PairSchedule(steps=2, frames=1),
         reid=ReIDSchedule(steps=2, pictures=2, people=3),
         training=TrackerSchedule(steps=2, reid_steps=2, reid_frames=3, min_visibility=0.9, validations=1),
+        rollout=RolloutSchedule(steps=2, frames=3, validations=1),
+        head=HeadSchedule(steps=2, frames=4),
         runs=(
             TrackerRun("tracktor", "vanilla"),
             TrackerRun("tracktor", "smooth_l1"),

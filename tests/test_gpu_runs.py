@@ -11,6 +11,7 @@ from deepmot_lib.data import mot
 from deepmot_lib.experiments import matchers, settings, tables, trackers
 from deepmot_lib.experiments.experiment import Experiment, Paths
 from deepmot_lib.experiments.settings import DEEPMOT, DHN, EmbeddedData, MatcherRun, TrackerRun
+from deepmot_lib.training.release_schedules import HeadSchedule, RolloutSchedule
 from deepmot_lib.training.schedules import (
     DetectorSchedule,
     PairSchedule,
@@ -59,6 +60,8 @@ def tiny(gpu, root) -> Experiment:
         pairs=PairSchedule(steps=3, frames=2),
         reid=ReIDSchedule(steps=2, pictures=2, people=3),
         training=TrackerSchedule(steps=3, reid_steps=2, reid_frames=3, min_visibility=0.9, validations=1),
+        rollout=RolloutSchedule(steps=2, frames=3, validations=1),
+        head=HeadSchedule(steps=2, frames=4),
     )
     chosen = dataclasses.replace(
         smoke,

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from deepmot_lib.report import contents
-from deepmot_lib.training import deepmot
+from deepmot_lib.training import matrices
 
 
 @pytest.mark.parametrize("name", ["._00_streets.png", ".00_streets.4711.png"])
@@ -41,7 +41,7 @@ def test_no_matrix_of_a_training(tmp_path, name):
         folder.mkdir(parents=True)
         np.save(folder / "0000001.npy", np.full((1, 2), value))
         (folder / name).write_bytes(b"half")
-    assert [matrix.tolist() for matrix in deepmot.collected(tmp_path)] == [[[1.0, 1.0]], [[2.0, 2.0]]]
+    assert [matrix.tolist() for matrix in matrices.collected(tmp_path)] == [[[1.0, 1.0]], [[2.0, 2.0]]]
 
 
 @pytest.mark.parametrize("content", [b"", b"half", b"\x93NUMPY\x01\x00v\x00{'descr': '<f8', 'shape': ("])
@@ -49,4 +49,4 @@ def test_a_damaged_matrix_is_named(tmp_path, content):
     (tmp_path / "matrices").mkdir()
     (tmp_path / "matrices" / "0000001.npy").write_bytes(content)
     with pytest.raises(ValueError, match=r"matrices/0000001\.npy: damaged, delete it"):
-        deepmot.collected(tmp_path)
+        matrices.collected(tmp_path)

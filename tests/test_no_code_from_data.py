@@ -11,7 +11,7 @@ import pytest
 import deepmot_lib
 from deepmot_lib import matchers, trackers
 from deepmot_lib.data import pairs
-from deepmot_lib.training import deepmot
+from deepmot_lib.training import matrices
 
 LIBRARY = Path(deepmot_lib.__file__).parent
 EXECUTING = {
@@ -141,7 +141,7 @@ def test_matrices_of_a_training(tmp_path, trap, write):
     (tmp_path / "matrices").mkdir()
     write(tmp_path / "matrices" / "0000001.npy", trap)
     with pytest.raises(ValueError, match=r"0000001\.npy"):
-        deepmot.collected(tmp_path)
+        matrices.collected(tmp_path)
 
 
 def test_weights(tmp_path, trap):

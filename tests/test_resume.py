@@ -19,9 +19,12 @@ from deepmot_lib.training import trainer
 from deepmot_lib.training.checkpoint import CheckpointFile
 from deepmot_lib.training.deepmot import DeepMOTTraining
 from deepmot_lib.training.detector import DetectorTraining
+from deepmot_lib.training.head import HeadTraining, gather
 from deepmot_lib.training.matcher import MatcherTraining
 from deepmot_lib.training.prices import PriceTraining
 from deepmot_lib.training.reid import ReIDTraining
+from deepmot_lib.training.release_schedules import HeadSchedule, RolloutSchedule
+from deepmot_lib.training.rollout import RolloutTraining
 from deepmot_lib.training.schedules import (
     DetectorSchedule,
     DHNSchedule,
@@ -85,13 +88,35 @@ def deepmot(sequence: mot.Sequence, folder: Path) -> Training:
         matchers.create("sinkhorn", eps_end=0.05, rounds=10),
         DEEPMOT,
         SEED,
-        reid="distance",
+        reid=True,
         validation=lambda: -float(tracktor.reid.linear.weight.norm()),
         matrices=folder / "matrices",
     )
 
 
-KINDS = [matcher, prices, detector, goturn, siamrpn, reid, deepmot]
+def rollout(sequence: mot.Sequence, folder: Path) -> Training:
+    """Killed in the middle of a clip: the tracks that it has by then are part of what must be kept."""
+    tracktor = Tracktor("tiny", side=96, reid=True)
+    schedule = RolloutSchedule(7, frames=6, learning_rate=1e-3, scale=10.0, validations=2)
+    return RolloutTraining(
+        tracktor,
+        [sequence],
+        "dMOTA+dMOTP",
+        matchers.create("sinkhorn", eps_end=0.05, rounds=10),
+        schedule,
+        SEED,
+        validation=lambda: -float(tracktor.reid.linear.weight.norm()),
+        matrices=folder / "matrices",
+    )
+
+
+def head(sequence: mot.Sequence, folder: Path) -> Training:
+    tracktor, schedule = Tracktor("tiny", side=96, reid=True), HeadSchedule(6, frames=6, people=4)
+    people = gather(tracktor, [sequence], schedule)
+    return HeadTraining(tracktor.reid, people, "cross-entropy", None, schedule, SEED)
+
+
+KINDS = [matcher, prices, detector, goturn, siamrpn, reid, deepmot, rollout, head]
 Kind = Callable[[mot.Sequence, Path], Training]
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 

@@ -19,6 +19,7 @@ from deepmot_lib.experiments import tables
 from deepmot_lib.experiments import trackers as study
 from deepmot_lib.experiments.experiment import Experiment, Paths
 from deepmot_lib.experiments.settings import DEEPMOT, DHN, EmbeddedData, MatcherRun, TrackerRun
+from deepmot_lib.training.release_schedules import HeadSchedule, RolloutSchedule
 from deepmot_lib.training.schedules import DetectorSchedule, PairSchedule, ReIDSchedule, TrackerSchedule
 
 pytestmark = pytest.mark.slow
@@ -46,6 +47,8 @@ def small() -> profiles.Settings:
         pairs=PairSchedule(steps=2, frames=1),
         reid=ReIDSchedule(steps=2, pictures=2, people=3),
         training=TrackerSchedule(steps=2, reid_steps=2, reid_frames=3, validations=1),
+        rollout=RolloutSchedule(steps=2, frames=3, validations=1),
+        head=HeadSchedule(steps=2, frames=4),
         runs=(VANILLA, SMOOTH),
     )
     return dataclasses.replace(
@@ -121,7 +124,7 @@ def test_a_changed_schedule_trains_anew_and_the_table_tells_of_the_new_one(copy,
 
 def test_another_schedule_alone_changes_nothing_that_is_already_trained_by_another(copy):
     settings = small()
-    trackers = dataclasses.replace(settings.trackers, training=TrackerSchedule(steps=1, reid_steps=1))
+    trackers = dataclasses.replace(settings.trackers, rollout=RolloutSchedule(steps=1))
     one = dataclasses.replace(
         real(copy / "out", copy / "data"), settings=dataclasses.replace(settings, trackers=trackers)
     )
@@ -260,7 +263,7 @@ EDITS = {
         '"""Compute, in other words, the focal loss',
     ),
     "plot": ("report/plots.py", '"""', '"""More: '),
-    "clip": ("training/deepmot.py", "max_gradient_norm = 10.0", "max_gradient_norm = 9.0"),
+    "clip": ("training/rollout.py", "max_gradient_norm = 10.0", "max_gradient_norm = 9.0"),
     "evaluation": ("evaluation/protocol.py", "MIN_OVERLAP = 0.5", "MIN_OVERLAP = 0.4"),
 }
 #: Which weights an edit makes anew.

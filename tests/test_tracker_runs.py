@@ -16,6 +16,7 @@ from deepmot_lib.experiments.experiment import Experiment, Paths
 from deepmot_lib.experiments.settings import DEEPMOT, DHN, EmbeddedData, TrackerRun
 from deepmot_lib.trackers import management
 from deepmot_lib.training import trainer
+from deepmot_lib.training.release_schedules import HeadSchedule, RolloutSchedule
 from deepmot_lib.training.schedules import DetectorSchedule, PairSchedule, ReIDSchedule, TrackerSchedule
 
 pytestmark = pytest.mark.slow
@@ -40,6 +41,8 @@ def tiny(tmp_path_factory):
         pairs=PairSchedule(steps=3, frames=2),
         reid=ReIDSchedule(steps=2, pictures=2, people=3),
         training=TrackerSchedule(steps=4, reid_steps=3, reid_frames=3, validations=1),
+        rollout=RolloutSchedule(steps=3, frames=3, validations=1),
+        head=HeadSchedule(steps=2, frames=4),
     )
     embedded = EmbeddedData(sequences=1, frames=16, image_size=(96, 128))
     settings = dataclasses.replace(smoke, embedded=embedded, trackers=settings)

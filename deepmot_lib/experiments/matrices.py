@@ -14,7 +14,7 @@ from ..boxes import by_frame, from_table
 from ..data import mot
 from ..data.pairs import Pairs, from_matrices
 from ..distance import box_distance
-from ..training.deepmot import collected
+from ..training.matrices import collected
 from ..training.perturbation import perturb
 from .experiment import Experiment
 from .gradients import Frame
@@ -55,7 +55,7 @@ def perturbed_pairs(sequences: Iterable[mot.Sequence], seed: int = 0) -> Pairs:
 
 
 def training_pairs(folder: str | Path) -> Pairs:
-    """The matrices that trainings below ``folder`` have left (``training.deepmot.collected``), with their
+    """The matrices that trainings below ``folder`` have left (``training.matrices.collected``), with their
     optimal assignments; ValueError where there are none."""
     found = (torch.from_numpy(matrix) for matrix in collected(folder))
     return from_matrices([(d.numpy(), optimal_assignment(d).numpy()) for d in found], "tracker training")

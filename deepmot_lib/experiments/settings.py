@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..training.release_schedules import HeadSchedule, RolloutSchedule
 from ..training.schedules import (
     DetectorSchedule,
     DHNSchedule,
@@ -57,7 +58,7 @@ class TrackerRun(NamedTuple):
 
     Attributes:
         tracker: "tracktor", "goturn" or "siamrpn".
-        loss: "vanilla" (not trained further) or one of ``training.deepmot.LOSSES``.
+        loss: "vanilla" (not trained further) or one of ``training.objectives.LOSSES``.
         reid: What re-identifies people: "none", "external" (a network beside the tracker), "head" (the
             tracker's own ReID head, trained by the loss), or a control, one of ``CONTROL_HEADS``.
         matcher: The network between D and the loss; "none" where the loss takes none.
@@ -97,7 +98,8 @@ class TrackerRun(NamedTuple):
 @dataclass(frozen=True)
 class TrackerSettings:
     """How the trackers are made and trained: ``options`` are those of each tracker's class, ``runs`` the
-    trainings behind Tables 1 to 3.
+    trainings behind Tables 1 to 3. ``rollout`` is Tracktor's training as released, ``training`` that of the
+    paper's text and that of GOTURN and SiamRPN.
 
     ``keep_features`` keeps what the frozen backbone has seen on disk, some megabytes a frame.
     """
@@ -107,6 +109,8 @@ class TrackerSettings:
     pairs: PairSchedule
     reid: ReIDSchedule
     training: TrackerSchedule
+    rollout: RolloutSchedule
+    head: HeadSchedule
     runs: tuple[TrackerRun, ...]
     keep_features: bool = True
 
@@ -118,10 +122,12 @@ DEEPMOT, DHN = "dMOTA+dMOTP", "seq_gru"
 CONTROL_HEADS = ("head-untrained", "head-constant", "head-cross-entropy", "head-triplet")
 
 
-def _tracker_runs(seeds: int, losses: tuple[str, ...], matchers: tuple[str, ...]) -> tuple[TrackerRun, ...]:
+def _tracker_runs(
+    seeds: int, losses: tuple[str, ...], matchers: tuple[str, ...], heads: tuple[str, ...]
+) -> tuple[TrackerRun, ...]:
     """Tables 1 to 3 with so many seeds: of Table 2 these ``losses`` besides Eq. 9 and smooth L1; with one
-    seed, the control heads, and Eq. 9 as the paper's text has it and with these ``matchers`` in place of the
-    DHN."""
+    seed, the control ``heads``, and Eq. 9 as the paper's text has it and with these ``matchers`` in place of
+    the DHN."""
     rows = [("tracktor", "smooth_l1", "none", "none"), ("tracktor", "smooth_l1", "external", "none")]
     rows += [("tracktor", DEEPMOT, reid, DHN) for reid in ("none", "external", "head")]
     rows += [("tracktor", loss, "head", DHN) for loss in losses]
@@ -130,6 +136,7 @@ def _tracker_runs(seeds: int, losses: tuple[str, ...], matchers: tuple[str, ...]
     vanilla = [("tracktor", "vanilla", reid) for reid in ("none", "external")]
     vanilla += [(tracker, "vanilla", "none") for tracker in ("goturn", "siamrpn")]
     once = [("tracktor", DEEPMOT, "head", DHN, "paper")]
+    once += [("tracktor", DEEPMOT, head, DHN) for head in heads]
     once += [("tracktor", DEEPMOT, "head", matcher) for matcher in matchers]
     seeded = tuple(TrackerRun(*row, seed=seed) for row in rows for seed in range(seeds))
     return tuple(TrackerRun(*row) for row in vanilla) + seeded + tuple(TrackerRun(*row) for row in once)
@@ -195,7 +202,9 @@ PROFILES = {
             pairs=PairSchedule(steps=60),
             reid=ReIDSchedule(steps=20, pictures=3, people=6),
             training=TrackerSchedule(steps=12, reid_steps=4, reid_frames=4, validations=1),
-            runs=_tracker_runs(1, (), ()),
+            rollout=RolloutSchedule(steps=12, frames=5, validations=1),
+            head=HeadSchedule(steps=30, frames=12, people=8),
+            runs=_tracker_runs(1, (), (), CONTROL_HEADS[:1]),
         ),
         real_data=False,
         evidence=False,
@@ -227,7 +236,9 @@ PROFILES = {
             pairs=PairSchedule(steps=2_000),
             reid=ReIDSchedule(steps=800),
             training=TrackerSchedule(steps=800, reid_steps=150, scale=10.0),
-            runs=_tracker_runs(3, _TABLE2, ("min_sum", "sinkhorn", "hungarian")),
+            rollout=RolloutSchedule(steps=150 * 9, scale=10.0),
+            head=HeadSchedule(steps=3_000),
+            runs=_tracker_runs(3, _TABLE2, ("min_sum", "sinkhorn", "hungarian"), CONTROL_HEADS),
         ),
         real_data=True,
         evidence=True,
@@ -254,7 +265,9 @@ PROFILES = {
             reid=ReIDSchedule(steps=20_000),
             # 18 epochs over 2,664 frames of three detectors' folders; of SOTs 15.
             training=TrackerSchedule(steps=18 * 2_664, reid_steps=18 * 2_664 // 9, validations=18),
-            runs=_tracker_runs(3, _TABLE2, ("min_sum", "sinkhorn", "hungarian")),
+            rollout=RolloutSchedule(steps=18 * 2_664, validations=18),
+            head=HeadSchedule(steps=20_000, frames=2_664),
+            runs=_tracker_runs(3, _TABLE2, ("min_sum", "sinkhorn", "hungarian"), CONTROL_HEADS),
             keep_features=False,
         ),
         real_data=True,

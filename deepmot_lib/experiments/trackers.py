@@ -24,23 +24,31 @@ from ..matchers.network import Matcher
 from ..trackers import Tracker, tracking
 from ..trackers.management import Rules
 from ..trackers.reid import Embedder
+from ..trackers.reid_head import ReIDHead
 from ..trackers.tracktor import Tracktor
 from ..training import trainer
 from ..training.checkpoint import CheckpointFile
 from ..training.deepmot import DeepMOTTraining
 from ..training.detector import DetectorTraining
 from ..training.reid import ReIDTraining
+from ..training.rollout import RolloutTraining
 from ..training.siamese import SiameseTraining
 from ..training.trainer import Training
+from . import heads, rules, sequences, tables
 from . import matchers as matcher_runs
-from . import rules, sequences, tables
 from .experiment import Experiment
 from .fingerprints import Fingerprint, content, data_digests, fresh, read_stamp, stamped
 from .settings import DHN, TrackerRun
 from .source import code, code_digest
 
 # Tables of names, whose many imports a run does not need, and the modules that only call others.
-_ALONE = ("deepmot_lib.matchers", "deepmot_lib.trackers", "deepmot_lib.experiments.sequences", __name__)
+_ALONE = (
+    "deepmot_lib.matchers",
+    "deepmot_lib.trackers",
+    "deepmot_lib.experiments.sequences",
+    "deepmot_lib.experiments.heads",
+    __name__,
+)
 _TRACKING = ("deepmot_lib.trackers.tracking", "deepmot_lib.trackers.tracktor", "deepmot_lib.trackers.reid")
 _IMAGES_AND_TRUTH = ("gt", "seqinfo", "images")
 _VANILLA = TrackerRun("tracktor", "vanilla")
@@ -110,11 +118,15 @@ def train(experiment: Experiment, run: TrackerRun) -> TrainedTracker:
     """Train the tracker of a run, or load it where it is there.
 
     Tracktor is trained as a detector, GOTURN and SiamRPN on pairs of crops ("vanilla"); every other loss
-    starts from there.
+    starts from there. The tracker of a run with a control head has that one.
 
     Raises:
         CheckpointError, FloatingPointError: As ``trainer.train``.
     """
+    if run.control_head:
+        trained, vanilla = train(experiment, run.weights_run), train(experiment, _VANILLA)
+        head = _head(experiment, run, vanilla)
+        return trained._replace(tracker=_tracktor(trained.tracker).with_head(head))
     run = run.weights_run
     place = folder(experiment, run)
     weights, history = place / "weights.safetensors", place / "history.csv"
@@ -127,10 +139,10 @@ def train(experiment: Experiment, run: TrackerRun) -> TrainedTracker:
     tracker, training = (
         _pretraining(experiment, run) if start is None else _finetuning(experiment, run, start)
     )
-    trained = trainer.train(training, CheckpointFile(place / "checkpoint.pt", asdict(wanted)))
+    losses = trainer.train(training, CheckpointFile(place / "checkpoint.pt", asdict(wanted)))
     tracker.eval()
     with stamped(history, wanted) as temporary:
-        trained.to_csv(temporary, index=False)
+        losses.to_csv(temporary, index=False)
     made_from = experiment.provenance(
         data=experiment.tracking.description, seeds=[run.seed], schedule=_schedule(experiment, run)
     )
@@ -138,12 +150,12 @@ def train(experiment: Experiment, run: TrackerRun) -> TrainedTracker:
         weights,
         tracker,
         run=run._asdict(),
-        validation=float(trained["validation"].max()) if "validation" in trained else None,
+        validation=float(losses["validation"].max()) if "validation" in losses else None,
         made_from=made_from,
         fingerprint=asdict(wanted),
     )
     _keep_features(experiment, tracker)
-    return TrainedTracker(tracker, trained, weights)
+    return TrainedTracker(tracker, losses, weights)
 
 
 def score(experiment: Experiment, run: TrackerRun) -> pd.DataFrame:
@@ -326,35 +338,40 @@ def _pretraining(experiment: Experiment, run: TrackerRun) -> tuple[Tracker, Trai
 def _finetuning(experiment: Experiment, run: TrackerRun, start: TrainedTracker) -> tuple[Tracker, Training]:
     data, tracker = experiment.tracking, start.tracker
     if run.has_head:
-        torch.manual_seed(run.seed)
-        tracker = trackers.create(run.tracker, **(tracker.options | {"reid": True, "pretrained": False}))
-        tracker.load_state_dict(start.tracker.state_dict(), strict=False)  # the head is new
-        tracker.to(experiment.device)
-        _keep_features(experiment, tracker)
+        tracker = _tracktor(tracker).with_head(_head(experiment, run, start))
     networks = pipeline(experiment, run, tracker)
 
     def validation() -> float:
         results = {one.name: networks.track(one, mot.split(one)["val"]) for one in data.evaluation}
         return float(sequences.evaluate(results, data.evaluation, "val")["MOTA"].loc[evaluation.OVERALL])
 
-    return tracker, DeepMOTTraining(
-        tracker,
-        data.training,
-        run.loss,
-        None if run.matcher == "none" else matcher(experiment, run.matcher),
-        experiment.settings.trackers.training,
-        run.seed,
-        {"release": "separate", "paper": "distance"}[run.training] if run.has_head else None,
-        validation,
-        folder(experiment, run) / "matrices",
-    )
+    settings, matrices = experiment.settings.trackers, folder(experiment, run) / "matrices"
+    between = None if run.matcher == "none" else matcher(experiment, run.matcher)
+    what = (tracker, data.training, run.loss, between)
+    if _rolls_out(run):
+        return tracker, RolloutTraining(*what, settings.rollout, run.seed, validation, matrices)
+    return tracker, DeepMOTTraining(*what, settings.training, run.seed, run.has_head, validation, matrices)
+
+
+def _rolls_out(run: TrackerRun) -> bool:
+    """Whether a run's tracks go on from their own predictions, as the release trains Tracktor."""
+    return run.tracker == "tracktor" and run.training == "release"
+
+
+def _head(experiment: Experiment, run: TrackerRun, vanilla: TrainedTracker) -> ReIDHead:
+    """Return the ReID head of a run, as it is trained on features alone."""
+    between = None if run.control_head else matcher(experiment, run.matcher)
+    return heads.trained(experiment, run, _tracktor(vanilla.tracker), content(vanilla.weights), between)
 
 
 def _schedule(experiment: Experiment, run: TrackerRun) -> str:
     """The schedule of a run's training in a line."""
     settings = experiment.settings.trackers
     if run.loss != "vanilla":
-        return settings.training.describe(run.has_head)
+        described = settings.training.describe(run.has_head)
+        if _rolls_out(run):
+            described = settings.rollout.describe()
+        return f"head: {settings.head.describe()}; then {described}" if run.has_head else described
     return (settings.detector if run.tracker == "tracktor" else settings.pairs).describe()
 
 
@@ -394,8 +411,13 @@ def _of_finetuning(experiment: Experiment, run: TrackerRun, start: TrainedTracke
     """Validation selects the weights: tracking, evaluation and its data count, too."""
     data = experiment.tracking
     upstream = {"weights of vanilla": content(start.weights)}
-    modules = {"deepmot_lib.training.deepmot", f"deepmot_lib.trackers.{run.tracker}", *_TRACKING}
+    settings = experiment.settings.trackers
+    training = "rollout" if _rolls_out(run) else "deepmot"
+    modules = {f"deepmot_lib.training.{training}", f"deepmot_lib.trackers.{run.tracker}", *_TRACKING}
     modules |= {"deepmot_lib.evaluation.metrics"}
+    if run.has_head:
+        _head(experiment, run, start)
+        upstream["ReID head"] = content(heads.weights_file(experiment, run))
     found: dict[str, str] = {}
     if run.matcher != "none":
         between = matcher(experiment, run.matcher)
@@ -430,6 +452,8 @@ def _of_tracking(
         upstream["detector"] = content(train(experiment, _VANILLA).weights)
     if run.reid == "external":
         upstream["external ReID"] = content(experiment.paths.trackers / "reid/weights.safetensors")
+    if run.control_head:
+        upstream["ReID head"] = content(heads.weights_file(experiment, run))
     return Fingerprint(
         settings={"run": run, "rules": networks.rules_of(sequence), "part": part},
         data=data_digests([sequence], ("det", "seqinfo", "images")),

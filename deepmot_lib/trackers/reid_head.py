@@ -39,6 +39,7 @@ class ReIDHead(nn.Module):
         super().__init__()
         self.standardize = nn.BatchNorm1d(channels * ROI[0] * ROI[1], affine=False)
         self.linear = nn.Linear(channels * ROI[0] * ROI[1], _UNITS)
+        self.train()
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode, but of the standardization."""
@@ -52,6 +53,12 @@ class ReIDHead(nn.Module):
         variance, mean = torch.var_mean(features.float(), dim=0)
         self.standardize.running_mean.copy_(mean)  # type: ignore[union-attr]
         self.standardize.running_var.copy_(variance)  # type: ignore[union-attr]
+
+    @torch.no_grad()
+    def make_constant(self) -> None:
+        """Give all people the same embedding: the control that tells nobody apart."""
+        self.linear.weight.zero_()
+        self.linear.bias.fill_(1.0)
 
     def forward(self, features: Float[Tensor, "K F"]) -> Float[Tensor, "K 128"]:
         """Embed people by their RoI features, see :func:`roi_features`."""

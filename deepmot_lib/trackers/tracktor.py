@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -67,6 +68,12 @@ class Tracktor(Tracker):
             code: Digest of the code that computes them: another code's features are not used.
         """
         self.store = FeatureStore(folder, self.detector.backbone, (self.options["side"], code))
+
+    def with_head(self, head: ReIDHead) -> Tracktor:
+        """Return a copy with this ReID head."""
+        other = copy.deepcopy(self)
+        other.options, other.reid = self.options | {"reid": True}, head
+        return other
 
     def trained(self, training: str = "release") -> Iterator[nn.Parameter]:
         """Yield the parameters of the box regression layer, as the release trains, or of the whole box head,

@@ -1,0 +1,112 @@
+"""The training of a ReID head on features of people: what is gathered, and that each loss teaches."""
+
+import pytest
+import torch
+
+from deepmot_lib import matchers
+from deepmot_lib.data import mot, synthetic
+from deepmot_lib.distance import appearance_distance
+from deepmot_lib.trackers.reid_head import ROI, ReIDHead
+from deepmot_lib.trackers.tracktor import Tracktor
+from deepmot_lib.training import trainer
+from deepmot_lib.training.checkpoint import CheckpointFile
+from deepmot_lib.training.head import FramePeople, HeadTraining, gather
+from deepmot_lib.training.objectives import OBJECTIVES
+from deepmot_lib.training.release_schedules import HeadSchedule
+
+CHANNELS, PEOPLE = 1, 5
+FEATURES = CHANNELS * ROI[0] * ROI[1]
+SCHEDULE = HeadSchedule(steps=100, learning_rate=3e-3)
+
+
+def album(frames: int = 12, noise: float = 0.6) -> list[FramePeople]:
+    """People told apart by a few of their features, under much that changes from frame to frame."""
+    generator = torch.Generator().manual_seed(0)
+    faces = torch.zeros(PEOPLE, FEATURES)
+    faces[:, :6] = 4 * torch.randn(PEOPLE, 6, generator=generator)
+
+    def look() -> torch.Tensor:
+        other = 4 * noise * torch.randn(PEOPLE, FEATURES, generator=generator)
+        other[:, :6] /= 10
+        return (faces + other + 3).half()
+
+    return [FramePeople("A", 5 * k, torch.arange(PEOPLE), look(), look()) for k in range(frames)]
+
+
+def hits(head: ReIDHead, people: list[FramePeople]) -> float:
+    """The share of people in the last frame who are nearest to themselves in the first."""
+    with torch.no_grad():
+        first, last = (head(frame.objects.float()) for frame in (people[0], people[-1]))
+    found = appearance_distance(last, first).argmin(1)
+    return (found == torch.arange(PEOPLE)).float().mean().item()
+
+
+@pytest.mark.parametrize("objective", ["dMOTA+dMOTP", "dMOTP", "cross-entropy", "triplet"])
+def test_each_loss_teaches_the_head_who_is_who(objective, tmp_path):
+    torch.manual_seed(0)
+    head, people = ReIDHead(CHANNELS), album()
+    matcher = matchers.create("sinkhorn", eps_end=0.1, rounds=20) if objective in OBJECTIVES else None
+    training = HeadTraining(head, people, objective, matcher, SCHEDULE, 0)
+    held_back = album(14)[-2:]
+    before = hits(head, held_back)
+    history = trainer.train(training, CheckpointFile(tmp_path / "a.pt", {}))
+    assert hits(head, held_back) == 1 > before
+    assert list(history)[2] == objective and history["loss"].iloc[-1] < history["loss"].iloc[0]
+
+
+def test_the_standardization_is_that_of_all_people():
+    head, people = ReIDHead(CHANNELS), album()
+    HeadTraining(head, people, "triplet", None, SCHEDULE, 0)
+    features = torch.cat([frame.objects for frame in people]).float()
+    standard = head.standardize(features)
+    torch.testing.assert_close(standard.mean(0), torch.zeros(FEATURES), atol=1e-4, rtol=0)
+    torch.testing.assert_close(standard.std(0), torch.ones(FEATURES), atol=1e-3, rtol=0)
+    head.train()
+    assert torch.equal(head(features[:1]), head(features)[:1]), "alone or among others, in training too"
+
+
+def test_tracks_lie_before_their_objects_and_not_too_long():
+    training = HeadTraining(
+        ReIDHead(CHANNELS), album(), "dMOTP", matchers.load("min_sum"), HeadSchedule(1, max_frame_gap=20), 0
+    )
+    for step in range(30):
+        now, past = training._draw(training.rng(step))
+        assert all(0 < now.frame - frame.frame <= 20 for frame in past) or (now.frame == 0 and past == [now])
+        assert len({frame.frame for frame in past}) == len(past) == min(3, max(1, now.frame // 5))
+
+
+@pytest.mark.parametrize(("objective", "people"), [("iou", 5), ("dMOTP", 5)])
+def test_what_it_cannot_be_trained_by_is_named(objective, people):
+    with pytest.raises(ValueError, match=f"cannot be trained by '{objective}'"):
+        HeadTraining(ReIDHead(CHANNELS), album(), objective, None, SCHEDULE, 0)
+
+
+def test_one_person_is_nobody_to_tell_apart():
+    people = [frame._replace(identities=torch.zeros(PEOPLE, dtype=torch.long)) for frame in album()]
+    with pytest.raises(ValueError, match="fewer than two people"):
+        HeadTraining(ReIDHead(CHANNELS), people, "triplet", None, SCHEDULE, 0)
+
+
+@pytest.fixture(scope="module")
+def sequence(tmp_path_factory) -> mot.Sequence:
+    return synthetic.write_sequences(tmp_path_factory.mktemp("data"), 1, 20, (96, 128))[0]
+
+
+def test_features_are_gathered_from_frames_spread_over_the_part(sequence):
+    tracktor = Tracktor("tiny", side=96)
+    tracktor.eval()
+    people = gather(tracktor, [sequence], HeadSchedule(1, frames=3, people=2))
+    train = mot.split(sequence)["train"]
+    first, middle, last = (frame.frame for frame in people)
+    assert train[0] <= first < middle < last <= train[-1] and abs(first + last - 2 * middle) <= 2
+    for frame in people:
+        count = len(frame.identities)
+        assert count <= 2 and frame.objects.dtype == torch.float16
+        assert frame.objects.shape == frame.tracks.shape == (count, 32 * ROI[0] * ROI[1])
+    again = gather(tracktor, [sequence], HeadSchedule(1, frames=3, people=2))
+    assert all(torch.equal(a.tracks, b.tracks) for a, b in zip(people, again, strict=True))
+
+
+def test_a_part_without_people_is_named(sequence):
+    with pytest.raises(ValueError, match="no sequence has two people in one frame of its part 'train'"):
+        gather(Tracktor("tiny", side=96), [sequence], HeadSchedule(1, min_visibility=2.0))
