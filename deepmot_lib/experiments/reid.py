@@ -7,6 +7,7 @@ people's is taken for one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -93,8 +94,11 @@ def score(experiment: Experiment, run: TrackerRun, embed: Embed, files: list[Pat
 
 
 def limit(found: pd.DataFrame) -> float:
-    """Return ``Rules.revival_distance`` out of the rows of ``score``: the limit of the third quarters."""
-    return float(found.loc[found["part"] == "val", "limit"].iloc[0])
+    """Return ``Rules.revival_distance`` out of the rows of ``score``: the limit of the third quarters.
+
+    It is rounded up to a thousandth: equal embeddings are equal in spite of rounding errors.
+    """
+    return math.ceil(1000 * float(found.loc[found["part"] == "val", "limit"].iloc[0])) / 1000
 
 
 @torch.no_grad()

@@ -7,13 +7,14 @@ there and was made from the same settings, data, weights and code is reused; all
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from .. import evaluation, matchers, trackers
 from ..data import mot
@@ -34,7 +35,7 @@ from ..training.reid import ReIDTraining
 from ..training.rollout import RolloutTraining
 from ..training.siamese import SiameseTraining
 from ..training.trainer import Training
-from . import heads, rules, sequences, tables
+from . import heads, reid, rules, sequences, tables
 from . import matchers as matcher_runs
 from .experiment import Experiment
 from .fingerprints import Fingerprint, content, data_digests, fresh, read_stamp, stamped
@@ -47,6 +48,7 @@ _ALONE = (
     "deepmot_lib.trackers",
     "deepmot_lib.experiments.sequences",
     "deepmot_lib.experiments.heads",
+    "deepmot_lib.experiments.reid",
     __name__,
 )
 _TRACKING = ("deepmot_lib.trackers.tracking", "deepmot_lib.trackers.tracktor", "deepmot_lib.trackers.reid")
@@ -229,11 +231,34 @@ def complete(experiment: Experiment, runs: Iterable[TrackerRun]) -> None:
 
 
 def pipeline(experiment: Experiment, run: TrackerRun, tracker: Tracker) -> TrackingPipeline:
-    """Return the networks that track in a run.
+    """Return the networks that track in a run, which is trained, and their track management.
 
     Public detections are scored by Tracktor itself, or for the single-object trackers by the vanilla one
-    (Appendix A.2).
+    (Appendix A.2). The limit of re-identification is chosen for each run (``reid.limit``).
     """
+    networks = _pipeline(experiment, run, tracker)
+    if run.reid == "none":
+        return networks
+    if networks.embedder is not None:
+        embed, files = networks.embedder, [_embedder_weights(experiment)]
+    else:
+        files = [folder(experiment, run.weights_run) / "weights.safetensors"]
+        files += [heads.weights_file(experiment, run)] * (run.control_head is not None)
+
+        def embed(image: Tensor, boxes: Tensor) -> Tensor:
+            return tracker.init_memory(tracker.encode(image), boxes)
+
+    limit = reid.limit(reid.score(experiment, run, embed, files))
+    return networks._replace(
+        rules={
+            detector: replace(rule, revival_distance=limit)
+            for detector, rule in chosen_rules(experiment, run.tracker).items()
+        }
+    )
+
+
+def _pipeline(experiment: Experiment, run: TrackerRun, tracker: Tracker) -> TrackingPipeline:
+    """Return the networks that track in a run, trained or not, with the usual limit of re-identification."""
     is_tracktor = isinstance(tracker, Tracktor)
     detector = _tracktor(tracker if is_tracktor else train(experiment, _VANILLA).tracker)
     external = embedder(experiment) if run.reid == "external" else None
@@ -275,7 +300,7 @@ def embedder(experiment: Experiment) -> Embedder:
         data=data_digests(experiment.tracking.training, _IMAGES_AND_TRUTH),
         code=code("deepmot_lib.training.reid", alone=_ALONE),
     )
-    weights = place / "weights.safetensors"
+    weights = _embedder_weights(experiment)
     if fresh(weight_files.stamp(weights), wanted, "weights of the external ReID"):
         network.load_state_dict(weight_files.read(weights))
     else:
@@ -287,6 +312,11 @@ def embedder(experiment: Experiment) -> Embedder:
         about = {"embedder": network.options, "made_from": made_from, "fingerprint": asdict(wanted)}
         weight_files.write(weights, network.state_dict(), about)
     return network.eval()
+
+
+def _embedder_weights(experiment: Experiment) -> Path:
+    """Return where the weights of the external ReID lie."""
+    return experiment.paths.trackers / "reid" / "weights.safetensors"
 
 
 def results_folder(experiment: Experiment, run: TrackerRun, part: str = "test") -> Path:
@@ -339,7 +369,7 @@ def _finetuning(experiment: Experiment, run: TrackerRun, start: TrainedTracker) 
     data, tracker = experiment.tracking, start.tracker
     if run.has_head:
         tracker = _tracktor(tracker).with_head(_head(experiment, run, start))
-    networks = pipeline(experiment, run, tracker)
+    networks = _pipeline(experiment, run, tracker)
 
     def validation() -> float:
         results = {one.name: networks.track(one, mot.split(one)["val"]) for one in data.evaluation}
@@ -429,7 +459,7 @@ def _of_finetuning(experiment: Experiment, run: TrackerRun, start: TrainedTracke
         settings={
             "run": run,
             "options": start.tracker.options,
-            "schedule": experiment.settings.trackers.training,
+            "schedule": settings.rollout if _rolls_out(run) else settings.training,
             "rules": chosen_rules(experiment, run.tracker) or sequences.rules(run.tracker),
             "protocol": data.protocol,
         },
@@ -451,7 +481,7 @@ def _of_tracking(
     if run.tracker != "tracktor":
         upstream["detector"] = content(train(experiment, _VANILLA).weights)
     if run.reid == "external":
-        upstream["external ReID"] = content(experiment.paths.trackers / "reid/weights.safetensors")
+        upstream["external ReID"] = content(_embedder_weights(experiment))
     if run.control_head:
         upstream["ReID head"] = content(heads.weights_file(experiment, run))
     return Fingerprint(
