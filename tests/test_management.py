@@ -213,6 +213,23 @@ def test_weak_detections_go_to_the_tracks_that_strong_ones_leave():
     assert tracks.boxes.tolist() == [list(shifted(A, 1)), list(near)]
 
 
+@pytest.mark.parametrize(("first", "where"), [(False, [B]), (True, [A])])
+def test_detections_first_keeps_a_track_that_is_propagated_to_another(first, where):
+    """Track 1 is propagated to B, where nobody is; what is detected at its last place is it, or another."""
+    tracks = born(A, rules=Rules(detections_first=first, matched_box="detected"))
+    visible = tracks.step(found(B, scores=[0.9]), found(A))
+    assert ids(visible) == ([1] if first else [1, 2])
+    assert visible[0].box.tolist() == list(*where)
+
+
+def test_detections_first_needs_no_score_and_precedes_tracks_without_a_detection():
+    rules = Rules(detections_first=True, matched_box="detected", track_nms=0.3)
+    tracks = born(A, shifted(A, 15), rules=rules)  # IoU 1/7
+    # Both are propagated to A; track 2 with the higher score, track 1 has the detection.
+    visible = tracks.step(found(A, A, scores=[0.1, 0.9]), found(A))
+    assert ids(visible) == [1] and ids(tracks.lost) == [2]
+
+
 # --- visibility ---------------------------------------------------------------------------------------------
 
 
@@ -225,6 +242,14 @@ def test_a_track_without_a_detection_is_hidden_after_the_frames_that_the_rules_a
     assert ids(tracks.live) == [1]  # hidden for two frames
     tracks.step(stay(tracks), found())
     assert not tracks.live
+
+
+def test_a_track_without_a_detection_is_lost_after_the_frames_that_the_rules_allow():
+    tracks = born(A, rules=Rules(unverified_death=1, revival_overlap=0.3))
+    assert ids(tracks.step(stay(tracks), found())) == [1]
+    assert not tracks.step(found(B), found())
+    assert tracks.lost[0].box.tolist() == list(A)  # where it was seen, not where it was propagated to
+    assert ids(tracks.step(stay(tracks), found(A))) == [1]
 
 
 # --- revival ------------------------------------------------------------------------------------------------

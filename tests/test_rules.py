@@ -16,8 +16,6 @@ from deepmot_lib.trackers import save, tracking
 from deepmot_lib.trackers.management import Rules
 from deepmot_lib.trackers.tracktor import Tracktor
 
-USUAL = sequences.rules("tracktor")
-
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
@@ -37,7 +35,7 @@ def vanilla(tmp_path_factory):
     return tracktor, weights
 
 
-LOOSE = dataclasses.replace(USUAL, birth_score=0.1, death_score=0.1)
+LOOSE = dataclasses.replace(rules.START, birth_score=0.1, death_score=0.1)
 KEEPING = dataclasses.replace(LOOSE, detection_box="public", matched_box="detected", revival_overlap=0.3)
 
 
@@ -79,12 +77,16 @@ def test_the_best_of_each_step_is_kept_by_detector_and_read_again(tiny, vanilla,
     monkeypatch.setattr(rules, "compare", compare)
     monkeypatch.setattr(rules.evaluation, "summarize", summarize)
     expected = {
-        "DPM": dataclasses.replace(USUAL, cover=0.4, patience=7),
-        "FRCNN": dataclasses.replace(USUAL, patience=7),
-        "SDP": dataclasses.replace(USUAL, patience=7),
+        "DPM": dataclasses.replace(rules.START, cover=0.4, patience=7),
+        "FRCNN": dataclasses.replace(rules.START, patience=7),
+        "SDP": dataclasses.replace(rules.START, patience=7),
     }
     assert rules.choose(tiny, *vanilla) == expected
-    assert [next(iter(options["DPM"])) for options in asked] == [USUAL, dataclasses.replace(USUAL, cover=0.4)]
+    better = dataclasses.replace(rules.START, cover=0.4)
+    assert [options["DPM"] for options in asked] == [
+        [rules.START, better],
+        [dataclasses.replace(better, patience=5), dataclasses.replace(better, patience=7)],
+    ]
     monkeypatch.setattr(rules, "compare", lambda *_: pytest.fail("chosen again"))
     assert rules.choose(tiny, *vanilla) == expected
     table, made_from = tables.read(tiny.paths.tables / "rules.csv")
@@ -127,4 +129,4 @@ def test_every_change_of_the_grid_is_one_of_the_rules_and_each_step_may_change_n
     for options in rules.STEPS.values():
         assert options[0] == {} and len(options) > 1
         for change in options:
-            assert isinstance(dataclasses.replace(USUAL, **change), Rules)
+            assert isinstance(dataclasses.replace(rules.START, **change), Rules)

@@ -8,9 +8,9 @@ import torch
 
 from deepmot_lib import evaluation
 from deepmot_lib.data import mot, synthetic
+from deepmot_lib.experiments import rules, tables
 from deepmot_lib.experiments import sequences as data
 from deepmot_lib.experiments import settings as profiles
-from deepmot_lib.experiments import tables
 from deepmot_lib.experiments import trackers as study
 from deepmot_lib.experiments.experiment import Experiment, Paths
 from deepmot_lib.experiments.settings import DEEPMOT, DHN, EmbeddedData, TrackerRun
@@ -201,11 +201,14 @@ def test_detectors_are_named_or_given():
     assert named("PETS09-S2L1", "MOT17-02-FRCNN") == "FRCNN, as given"
 
 
-def test_tracktor_and_the_others_are_managed_by_their_own_rules():
-    ours, theirs = data.rules("tracktor"), management.TRACKTOR
-    assert ours.birth_frames == theirs.birth_frames == 1 and ours.death_score == theirs.death_score
-    assert ours.cover > theirs.cover, "chosen on the third quarters"
+def test_tracktor_and_the_others_are_managed_by_their_own_rules(tiny):
     assert data.rules("goturn") is data.rules("siamrpn") is management.MOT_BY_SOT
+    networks = study.vanilla(tiny)
+    chosen = rules.choose(tiny, networks.tracker, study.train(tiny, VANILLA).weights)
+    for sequence in tiny.tracking.evaluation:
+        assert networks.rules_of(sequence) == chosen[data.detector(sequence)]
+    unknown = mot.Sequence(Path("PETS09-S2L1"))
+    assert networks.rules_of(unknown) == data.rules("tracktor")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from .. import evaluation
 from ..data import mot
 from ..trackers import tracking
-from ..trackers.management import Rules
+from ..trackers.management import TRACKTOR, Rules
 from ..trackers.tracker import Propagation
 from ..trackers.tracktor import Tracktor
 from . import sequences, tables
@@ -29,32 +29,41 @@ from .experiment import Experiment
 from .fingerprints import Fingerprint, content, data_digests, fresh
 from .source import code
 
+#: Where the selection starts: Tracktor's rules, but that a detection beside a track is mostly another person.
+START = dataclasses.replace(TRACKTOR, cover=0.5, detection_nms=0.5, track_nms=0.5, patience=30)
+_REVIVED = {"revival_overlap": 0.3}
 #: Changes of the rules, tried in this order: of each step the best is kept, and the next one starts from it.
 STEPS: dict[str, tuple[dict[str, Any], ...]] = {
-    "box": (
+    "boxes": (
         {},
         {"matched_box": "detected"},
         {"detection_box": "mean", "matched_box": "mean"},
         {"detection_box": "public", "matched_box": "mean"},
         {"detection_box": "public", "matched_box": "detected"},
     ),
-    "revival by overlap": ({}, {"revival_overlap": 0.3}, {"revival_overlap": 0.3, "velocity_frames": 5}),
-    "score and second association": (
+    "association": (
+        {},
+        _REVIVED,
+        _REVIVED | {"velocity_frames": 5},
+        _REVIVED | {"velocity_frames": 5, "detections_first": True},
+        _REVIVED | {"velocity_frames": 10, "detections_first": True},
+    ),
+    "scores": (
         {},
         {"second_score": 0.1},
         {"detection_score": "public"},
         {"detection_score": "public", "second_score": 0.1},
         {"detection_score": "mean", "second_score": 0.1},
     ),
-    "survival": (
+    "death": (
         {},
         {"death_score": 0.3},
         {"death_score": 0.7},
-        {"unverified_frames": 5},
-        {"unverified_frames": 0},
+        {"unverified_death": 5},
+        {"unverified_death": 1},
     ),
-    "birth": ({}, {"birth_score": 0.3}, {"birth_score": 0.7}, {"birth_frames": 2}),
-    "overlaps": ({}, {"cover": 0.3}, {"track_nms": 0.7}),
+    "birth": ({}, {"birth_score": 0.3}, {"birth_score": 0.7}),
+    "suppression": ({}, {"track_nms": 0.3}, {"track_nms": 0.7}),
 }
 # As in .trackers: modules whose own text counts, but not what they import.
 _ALONE = ("deepmot_lib.trackers", "deepmot_lib.experiments.sequences", __name__)
@@ -76,61 +85,71 @@ def choose(experiment: Experiment, vanilla: Tracktor, weights: Path) -> dict[str
         The rules by detector (``sequences.detector``).
     """
     data, file = experiment.tracking, experiment.paths.tables / "rules.csv"
-    usual = sequences.rules("tracktor")
     wanted = Fingerprint(
-        settings={"steps": STEPS, "usual": usual, "part": "val", "protocol": data.protocol},
+        settings={"steps": STEPS, "start": START, "part": "val", "protocol": data.protocol},
         data=data_digests(data.evaluation),
         upstream={"weights": content(weights)},
         code=code("deepmot_lib.trackers.tracking", "deepmot_lib.evaluation.metrics", alone=_ALONE),
     )
-    detectors = sorted({sequences.detector(one) for one in data.evaluation})
+    groups: dict[str, list[mot.Sequence]] = {}
+    for one in data.evaluation:
+        groups.setdefault(sequences.detector(one), []).append(one)
     tried = pd.DataFrame()
     if fresh(tables.stamp(file), wanted, "rules of track management"):
         tried = tables.read(file)[0]
     steps = [step for step in STEPS if tried.empty or step not in set(tried["step"])]
+    made = experiment.provenance(
+        data=data.description,
+        split="third quarters, of which nothing was trained on",
+        detectors=sequences.detectors(data.evaluation),
+        protocol=data.protocol,
+        seeds=[0],
+        weights=tables.file_hash(weights),
+    )
+    counts: dict[tuple[str, Rules], evaluation.Counts] = {}
     for step in tqdm(steps, desc="rules of track management", unit="step", disable=not steps):
-        before = {name: chosen(tried, name) for name in detectors}
         options = {
-            name: [dataclasses.replace(rule, **change) for change in STEPS[step]]
-            for name, rule in before.items()
+            name: [dataclasses.replace(chosen(tried, name), **change) for change in STEPS[step]]
+            for name in groups
         }
-        counts = compare(vanilla, data.evaluation, options)
-        parts = [tried]
-        for name in detectors:
-            found = [one for one in data.evaluation if sequences.detector(one) == name]
-            rows = [
-                evaluation.summarize({one.name: counts[one.name, rule] for one in found}).loc[
-                    evaluation.OVERALL, _MEASURES
-                ]
-                for rule in options[name]
-            ]
-            measured = pd.DataFrame(rows, index=range(len(rows))).astype({"IDs": int})
-            best = (measured["MOTA"] + measured["HOTA"]).idxmax()  # the first of equals
-            measured.insert(0, "detector", name)
-            measured.insert(1, "step", step)
-            measured.insert(2, "change", [json.dumps(change) for change in STEPS[step]])
-            parts.append(measured.assign(chosen=measured.index == best))
-        tried = pd.concat(parts, ignore_index=True)
-        made = experiment.provenance(
-            data=data.description,
-            split="third quarters, of which nothing was trained on",
-            detectors=", ".join(detectors),
-            protocol=data.protocol,
-            seeds=[0],
-            weights=tables.file_hash(weights),
-        )
+        new = {
+            name: [rule for rule in options[name] if (found[0].name, rule) not in counts]
+            for name, found in groups.items()
+        }
+        counts |= compare(vanilla, data.evaluation, new)
+        parts = [_measure(step, name, options[name], found, counts) for name, found in groups.items()]
+        tried = pd.concat([tried, *parts], ignore_index=True)
         tables.write(file, tried, made, wanted)
-    return {name: chosen(tried, name) for name in detectors}
+    return {name: chosen(tried, name) for name in groups}
+
+
+def _measure(
+    step: str,
+    detector: str,
+    options: list[Rules],
+    found: list[mot.Sequence],
+    counts: Mapping[tuple[str, Rules], evaluation.Counts],
+) -> pd.DataFrame:
+    """Return the rows of a step and a detector, one per change."""
+    pooled = [
+        evaluation.summarize({one.name: counts[one.name, rule] for one in found}).loc[evaluation.OVERALL]
+        for rule in options
+    ]
+    measures = pd.DataFrame(pooled, index=range(len(options)))[_MEASURES].astype({"IDs": int})
+    best = (measures["MOTA"] + measures["HOTA"]).idxmax()  # the first of equals
+    changes = [json.dumps(change) for change in STEPS[step]]
+    keys = pd.DataFrame({"detector": detector, "step": step, "change": changes})
+    return keys.join(measures).assign(chosen=measures.index == best)
 
 
 def chosen(tried: pd.DataFrame, detector: str) -> Rules:
     """Return the rules that the steps of a table of ``choose`` have come to.
 
     Args:
-        tried: The table; empty for the usual rules.
+        tried: The table; empty for ``START``.
         detector: The public detector.
     """
-    rules = sequences.rules("tracktor")
+    rules = START
     if not tried.empty:
         for change in tried.loc[tried["chosen"] & (tried["detector"] == detector), "change"]:
             rules = dataclasses.replace(rules, **json.loads(change))

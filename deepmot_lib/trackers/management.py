@@ -40,6 +40,9 @@ class Rules:
             and verify it, though they start none (ByteTrack's second association; Zhang et al., 2022).
         detection_nms: Overlap of the non-maximum suppression of detections.
         cover: A detection that overlaps a track at least this much belongs to it; others may start a track.
+        detections_first: Whether detections are assigned to the tracks where the motion model expects these,
+            as in ByteTrack: such a track needs no score and suppresses those without. Tracktor assigns none
+            before tracks are propagated.
         matched_box: The box of a track with a detection of its own: the "propagated" one, the "detected" one,
             or their "mean".
         matched_overlap: Smallest overlap of such a pair at which it is not the propagated one.
@@ -49,6 +52,7 @@ class Rules:
         track_nms: Overlap of the non-maximum suppression of tracks; suppressed ones are lost.
         unverified_frames: Number of frames that a track stays visible without a detection of its own; hidden
             tracks are propagated further.
+        unverified_death: Number of frames without a detection of its own after which a track is lost.
         patience: Number of frames after which lost and hidden tracks end.
         revival_distance: Largest appearance distance, in [0, 1], at which a detection revives such a track.
         revival_reach: Largest distance of the centers at which it does, in heights of the track.
@@ -65,6 +69,7 @@ class Rules:
     second_score: float | None = None
     detection_nms: float = 0.3
     cover: float = 0.3
+    detections_first: bool = False
     matched_box: str = "propagated"
     matched_overlap: float = 0.0
     birth_frames: int = 1
@@ -72,6 +77,7 @@ class Rules:
     death_score: float | None = 0.5
     track_nms: float = 0.6
     unverified_frames: int | None = None
+    unverified_death: int | None = None
     patience: int = 10
     revival_distance: float | None = 0.2
     revival_reach: float = 1.0
@@ -218,11 +224,16 @@ class Tracks:
             raise ValueError(
                 f"{len(propagated.boxes)} boxes were propagated, of {len(self.live)} live tracks"
             )
-        detected, weak = self._filter(self._clip(detected)[0])
+        detected = self._filter(self._clip(detected)[0])
         for track in self.lost:
             track.missed += 1
-        self._propagate(propagated, torch.cat([detected.boxes, weak.boxes]))
-        confirmed = self._confirm(_select(detected, ~self._associate(detected.boxes, weak.boxes)))
+        own: dict[Track, int] = {}
+        if self.rules.detections_first:
+            self._assign(detected, own)
+        self._propagate(propagated, detected, own)
+        self._assign(detected, own)
+        self._verify(detected, own)
+        confirmed = self._confirm(_select(detected, self._uncovered(detected, own)))
         self._birth(_select(confirmed, ~self._revive(confirmed)))
         for track in self.visible:
             track.past.append(track.box)
@@ -241,16 +252,27 @@ class Tracks:
         inside = (sizes(boxes) >= _MIN_SIDE).all(1)  # false for NaN
         return _select(found._replace(boxes=boxes), inside), inside
 
-    def _filter(self, detected: Propagation) -> tuple[Propagation, Propagation]:
-        """Suppress detections that overlap better ones; return those that may start a track, and the weak
-        ones of the second association."""
-        lowest = self.rules.birth_score if self.rules.second_score is None else self.rules.second_score
-        detected = _select(detected, detected.scores >= min(lowest, self.rules.birth_score))
-        detected = _select(detected, nms(detected.boxes, detected.scores, self.rules.detection_nms))
-        strong = detected.scores >= self.rules.birth_score
-        return _select(detected, strong), _select(detected, ~strong)
+    def _filter(self, detected: Propagation) -> Propagation:
+        """Discard detections by score, and suppress those that overlap better ones."""
+        lowest = self.rules.birth_score
+        if self.rules.second_score is not None:
+            lowest = min(lowest, self.rules.second_score)
+        detected = _select(detected, detected.scores >= lowest)
+        return _select(detected, nms(detected.boxes, detected.scores, self.rules.detection_nms))
 
-    def _propagate(self, propagated: Propagation, detected: Float[Tensor, "M 4"]) -> None:
+    def _assign(self, detected: Propagation, own: dict[Track, int]) -> None:
+        """Assign detections to live tracks, both as far as not in ``own``, and enter the pairs there: strong
+        detections first, weak ones to the tracks that are left."""
+        strong = detected.scores >= self.rules.birth_score
+        for part in (strong, ~strong):
+            overlap = box_iou(self.boxes, detected.boxes)
+            allowed = (overlap >= self.rules.cover) & part
+            for row, track in enumerate(self.live):
+                allowed[row] &= track not in own
+            allowed[:, list(own.values())] = False
+            own |= {self.live[row]: column for row, column in _pairs(1 - overlap, allowed)}
+
+    def _propagate(self, propagated: Propagation, detected: Propagation, own: dict[Track, int]) -> None:
         """Move the live tracks to their propagated boxes; end those outside, lose those of a low score."""
         propagated, inside = self._clip(propagated)
         tracks = [track for track, stays in zip(self.live, inside.tolist(), strict=True) if stays]
@@ -261,43 +283,47 @@ class Tracks:
         if self.rules.death_score is not None:
             confident = propagated.scores >= self.rules.death_score
         if self.rules.second_score is not None:
-            confident |= (box_iou(propagated.boxes, detected) >= self.rules.cover).any(1)
+            confident |= (box_iou(propagated.boxes, detected.boxes) >= self.rules.cover).any(1)
+        confident |= torch.tensor([track in own for track in tracks], dtype=torch.bool)
         index = confident.nonzero().flatten()
-        # A visible track precedes a hidden one.
-        hidden = torch.tensor([float(tracks[i].missed > 0) for i in index.tolist()])
-        rank = propagated.scores[index] - hidden
+        # A track with a detection precedes others, a visible one those that are hidden.
+        order = [float(tracks[i] in own) - float(tracks[i].missed > 0) for i in index.tolist()]
+        rank = propagated.scores[index] + torch.tensor(order)
         alive = set(index[nms(propagated.boxes[index], rank, self.rules.track_nms)].tolist())
         self.live = [track for i, track in enumerate(tracks) if i in alive]
-        for i, track in enumerate(tracks):
-            if i not in alive:
-                track.missed += 1
-                track.coast()  # the propagated box is not the person's
-                self.lost.append(track)
+        self._lose([track for i, track in enumerate(tracks) if i not in alive])
 
-    def _associate(self, detected: Float[Tensor, "M 4"], weak: Float[Tensor, "W 4"]) -> Bool[Tensor, " M"]:
-        """Assign detections to live tracks, weak ones to those that are left.
+    def _lose(self, tracks: list[Track]) -> None:
+        """Stop propagating tracks; the motion model moves them on from where they were seen last."""
+        for track in tracks:
+            track.missed += 1
+            track.coast()  # the propagated box is not the person's
+        self.lost += tracks
 
-        Returns:
-            Which of ``detected`` overlap a track enough to belong to it.
-        """
-        boxes, own = self.boxes, {}
-        for found in (detected, weak):
-            overlap = box_iou(boxes, found)
-            free = torch.tensor([row not in own for row in range(len(boxes))], dtype=torch.bool)
-            pairs = _pairs(1 - overlap, (overlap >= self.rules.cover) & free[:, None])
-            own |= {row: (found[column], float(overlap[row, column])) for row, column in pairs}
-        for row, track in enumerate(self.live):
+    def _verify(self, detected: Propagation, own: dict[Track, int]) -> None:
+        """Update the live tracks by their own detections; hide or lose those that had none for too long."""
+        for track in self.live:
             track.unverified += 1
-            if row in own:
-                box, shared = own[row]
-                track.unverified = 0
-                if self.rules.matched_box != "propagated" and shared > self.rules.matched_overlap:
+            if track in own:
+                box, track.unverified = detected.boxes[own[track]], 0
+                close = box_iou(track.box[None], box[None]) >= self.rules.matched_overlap
+                if close and self.rules.matched_box != "propagated":
                     track.box = box if self.rules.matched_box == "detected" else (track.box + box) / 2
-            hidden = self.rules.unverified_frames is not None and (
-                track.unverified > self.rules.unverified_frames
-            )
-            track.missed = track.missed + 1 if hidden else 0
-        return (box_iou(boxes, detected) >= self.rules.cover).any(0)
+        hidden, ended = (
+            float("inf") if limit is None else limit
+            for limit in (self.rules.unverified_frames, self.rules.unverified_death)
+        )
+        lost = [track for track in self.live if track.unverified > ended]
+        self.live = [track for track in self.live if track.unverified <= ended]
+        for track in self.live:
+            track.missed = track.missed + 1 if track.unverified > hidden else 0
+        self._lose(lost)
+
+    def _uncovered(self, detected: Propagation, own: dict[Track, int]) -> Bool[Tensor, " M"]:
+        """Return which detections are strong and belong to no live track: they may start one."""
+        strong = detected.scores >= self.rules.birth_score
+        strong[[own[track] for track in self.live if track in own]] = False
+        return strong & ~(box_iou(self.boxes, detected.boxes) >= self.rules.cover).any(0)
 
     def _confirm(self, detected: Propagation) -> Propagation:
         """Return the detections that recurred often enough to start a track; the others become candidates."""
