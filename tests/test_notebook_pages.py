@@ -16,9 +16,10 @@ pytestmark = pytest.mark.slow
 
 def formulas(notebook):
     """How many formulas its prose has, in $ and in $$."""
-    prose = "\n\n".join(
-        cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "markdown"
-    )
+    cells = nbformat.read(notebook, 4).cells
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    shown = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    prose = "\n\n".join([*texts, *(data["text/markdown"] for data in shown if "text/markdown" in data)])
     prose = re.sub(r"`[^`]*`", "", prose)  # $DEEPMOT_DATA is none
     blocks, rest = re.findall(r"\$\$.+?\$\$", prose, re.S), re.sub(r"\$\$.+?\$\$", "", prose, flags=re.S)
     return len(blocks) + len(re.findall(r"\$[^$]+\$", rest))
@@ -31,6 +32,8 @@ def test_a_page_needs_nothing_but_the_checkout(notebook, tmp_path):
     soup = BeautifulSoup(page.read_text(), "html.parser")
     assert not soup.find_all(["script", "link", "iframe"])
     assert all(image["src"].startswith("data:") for image in soup.find_all("img"))
+    assert all(len(image["alt"]) > 25 for image in soup.find_all("img"))
+    assert "No description" not in page.read_text()
     assert len(soup.find_all("math")) == formulas(notebook)
     assert not any("\\" in formula.text for formula in soup.find_all("math"))
     for link in soup.find_all("a", href=True):

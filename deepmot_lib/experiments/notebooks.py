@@ -123,7 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
     several = commands.add_parser("refresh", help="execute notebooks in place, outputs ready for git")
     several.add_argument("notebooks", type=Path, nargs="+")
     opened = commands.add_parser("lab", help="open JupyterLab with this environment's kernel")
-    opened.add_argument("folder", type=Path, help="opens at its index.ipynb; links may lead beside the folder")
+    opened.add_argument("folder", type=Path, help="opens at its index.ipynb")
     options = parser.parse_args(arguments)
     if options.command == "lab":
         folders.resolve()

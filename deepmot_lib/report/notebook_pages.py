@@ -15,11 +15,13 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat import NotebookNode
 
 from ..data.files import atomic
 from ..experiments.engine import ENGINE, end_with
@@ -27,8 +29,17 @@ from .wayfinding import anchor
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
-_NO_SCRIPTS = "{% extends 'lab/index.html.j2' %}" + "".join(
-    f"{{% block html_head_js_{name} %}}{{% endblock %}}" for name in ("requirejs", "mathjax", "mermaidjs")
+_TEMPLATE = (
+    "{% extends 'lab/index.html.j2' %}"
+    + "".join(
+        f"{{% block html_head_js_{name} %}}{{% endblock %}}" for name in ("requirejs", "mathjax", "mermaidjs")
+    )
+    # The template leaves a picture's description out.
+    + "".join(
+        f"{{% block data_{name} scoped %}}{{{{ super() | replace('<img ', '<img alt=\"' ~ "
+        f"(output | get_metadata('alt', '{mime}') | escape_html) ~ '\" ', 1) }}}}{{% endblock %}}"
+        for name, mime in (("png", "image/png"), ("jpg", "image/jpeg"))
+    )
 )
 
 
@@ -65,11 +76,11 @@ class _Renderer(IPythonRenderer):
 
 
 class PageExporter(HTMLExporter):
-    """nbconvert's page without scripts."""
+    """nbconvert's page without scripts, pictures described."""
 
     def __init__(self, base: str, pages: Collection[str] = ()) -> None:
         """Create an exporter; ``base`` and ``pages`` as the renderer's."""
-        super().__init__(raw_template=_NO_SCRIPTS)
+        super().__init__(raw_template=_TEMPLATE)
         self.base, self.pages = base, pages
 
     @pass_context
@@ -92,9 +103,24 @@ def write(notebook: str | Path, folder: str | Path, pages: Collection[str] = ())
     notebook, folder = Path(notebook), Path(folder)
     base = Path(os.path.relpath(NOTEBOOKS, folder)).as_posix()
     page = folder / f"{notebook.stem}.html"
+    content = nbformat.read(notebook, as_version=4)
+    _describe(content)
+    resources = {"metadata": {"name": notebook.stem}}
     with atomic(page) as temporary:
-        temporary.write_text(PageExporter(base, pages).from_filename(str(notebook))[0])
+        temporary.write_text(PageExporter(base, pages).from_notebook_node(content, resources)[0])
     return page
+
+
+def _describe(content: NotebookNode) -> None:
+    """Give each picture without a description one: what the text above it is about."""
+    above = ""
+    for cell in content.cells:
+        if cell.cell_type == "markdown":
+            above = next(iter(re.findall(r"^#+ (.+)$", cell.source, re.MULTILINE)[-1:]), above)
+        for output in cell.get("outputs", []):
+            for mime in {"image/png", "image/jpeg"} & set(output.get("data", {})):
+                shown = output.metadata.setdefault(mime, {})
+                shown.setdefault("alt", f"Figure of the section: {above}")
 
 
 def main(arguments: list[str] | None = None) -> None:
