@@ -249,10 +249,10 @@ def pipeline(experiment: Experiment, run: TrackerRun, tracker: Tracker) -> Track
             return tracker.init_memory(tracker.encode(image), boxes)
 
     limit = reid.limit(reid.score(experiment, run, embed, files))
+    found = [*experiment.tracking.evaluation, *experiment.tracking.transfer]
     return networks._replace(
         rules={
-            detector: replace(rule, revival_distance=limit)
-            for detector, rule in chosen_rules(experiment, run.tracker).items()
+            sequences.detector(one): replace(networks.rules_of(one), revival_distance=limit) for one in found
         }
     )
 
