@@ -68,7 +68,7 @@ def boxes(ax: Axes, values: ArrayLike, kind: str, names: Sequence[str] = (), **s
         outline: dict[str, Any] = {"edgecolor": color, "linewidth": 1.8} | fill | style
         ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **outline))
     placed: list[tuple[float, float]] = []
-    line, character = 11 * ax.figure.dpi / 72, 5 * ax.figure.dpi / 72  # of the names [px]
+    line, character = 11 * ax.figure.dpi / 72, 4.4 * ax.figure.dpi / 72  # of the names [px]
     for (x1, y1, x2, y2), name in zip(corners, names, strict=False):
         x, y = ax.transData.transform(((x1 + x2) / 2, y2 if below else y1))
         # Where people overlap their names stand in several lines.
