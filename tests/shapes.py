@@ -27,6 +27,7 @@ CHECKED = [
         "trackers.management",
         "trackers.motion",
         "trackers.reid",
+        "trackers.reid_head",
         "trackers.siamrpn",
         "trackers.tracker",
         "trackers.tracking",

@@ -8,7 +8,7 @@ import torch
 
 from deepmot_lib import evaluation
 from deepmot_lib.data import mot, synthetic
-from deepmot_lib.experiments import rules, tables
+from deepmot_lib.experiments import reid, rules, tables
 from deepmot_lib.experiments import sequences as data
 from deepmot_lib.experiments import settings as profiles
 from deepmot_lib.experiments import trackers as study
@@ -127,6 +127,61 @@ def test_an_external_reid_takes_the_weights_of_the_run_without(tiny, request):
     assert study.train(tiny, external).weights == trained.weights
     assert HEAD.weights_run == HEAD and external.weights_run == none
     assert study.table_file(tiny, external) != study.table_file(tiny, none)
+
+
+def test_as_released_the_box_layer_is_trained_as_in_the_text_the_whole_box_head(tiny):
+    before = study.train(tiny, VANILLA).tracker.state_dict()
+    for training, layers in {
+        "release": {"box_predictor.bbox_pred"},
+        "paper": {"box_predictor.bbox_pred", "box_predictor.cls_score", "box_head.fc6", "box_head.fc7"},
+    }.items():
+        after = study.train(tiny, HEAD._replace(training=training)).tracker.state_dict()
+        changed = {name for name in before if not torch.equal(before[name], after[name])}
+        parts = {name.removeprefix("detector.roi_heads.").rsplit(".", 1)[0] for name in changed}
+        assert parts == layers, training
+
+
+@pytest.mark.parametrize("head", profiles.CONTROL_HEADS)
+def test_a_control_head_changes_nothing_but_who_is_recognized(tiny, head):
+    none = TrackerRun("tracktor", DEEPMOT, "none", DHN)
+    run = none._replace(reid=head)
+    plain, control = study.train(tiny, none), study.train(tiny, run)
+    assert control.weights == plain.weights and plain.tracker.reid is None
+    ours, theirs = control.tracker.state_dict(), plain.tracker.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    boxes = torch.tensor([[10.0, 10, 30, 60], [50, 20, 80, 90]])
+    encoded = control.tracker.encode(torch.rand(3, 96, 128))
+    found = control.tracker.init_memory(encoded, boxes)
+    assert torch.equal(found[0], found[1]) == (head == "head-constant")
+
+
+def test_a_control_head_is_trained_once(tiny, request):
+    run = TrackerRun("tracktor", DEEPMOT, "head-triplet", DHN)
+    first = study.train(tiny, run).tracker.reid.state_dict()
+    request.getfixturevalue("no_training")
+    again = study.train(tiny, run).tracker.reid.state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_who_reidentifies_is_measured_and_limited_by_one_rule(tiny):
+    runs = [HEAD, HEAD._replace(reid="head-constant"), HEAD._replace(reid="external")]
+    for run in runs:
+        networks = study.pipeline(tiny, run, study.train(tiny, run).tracker)
+        rows, made_from = tables.read(reid.table_file(tiny, run))
+        assert rows["part"].tolist() == ["val", "test"] and made_from["weights"]
+        limits = {rule.revival_distance for rule in networks.rules.values()}
+        assert limits == {reid.limit(rows)} and 0 <= reid.limit(rows) - rows["limit"][0] <= 1e-3
+    table = reid.table(tiny.paths.tables).set_index("reid")
+    assert {"head", "head-constant", "external"} <= set(table.index)
+    assert table.loc["head-constant", "AUC"] == pytest.approx(0.5)
+    assert study.pipeline(tiny, SMOOTH, study.train(tiny, SMOOTH).tracker).rules == study.chosen_rules(
+        tiny, "tracktor"
+    )
+
+
+def test_a_folder_without_measures_of_reid_says_what_to_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no re-identification has been scored yet: run notebook 07"):
+        reid.table(tmp_path)
 
 
 @pytest.mark.parametrize("tracker", ["goturn", "siamrpn"])
