@@ -15,7 +15,7 @@ import torch
 from deepmot_lib.data import mot
 from deepmot_lib.experiments import matchers as matcher_runs
 from deepmot_lib.experiments import settings as profiles
-from deepmot_lib.experiments import tables
+from deepmot_lib.experiments import tables, tracker_training
 from deepmot_lib.experiments import trackers as study
 from deepmot_lib.experiments.experiment import Experiment, Paths
 from deepmot_lib.experiments.settings import DEEPMOT, DHN, EmbeddedData, MatcherRun, TrackerRun
@@ -176,7 +176,7 @@ def test_other_start_weights_train_anew(copy, capsys):
 
 
 def test_the_same_matcher_with_other_weights_trains_anew(copy, capsys, monkeypatch):
-    original = study.matcher
+    original = tracker_training.matcher
 
     def other(*arguments):
         matcher = original(*arguments)
@@ -184,7 +184,7 @@ def test_the_same_matcher_with_other_weights_trains_anew(copy, capsys, monkeypat
             next(matcher.parameters()).mul_(1.1)
         return matcher
 
-    monkeypatch.setattr(study, "matcher", other)
+    monkeypatch.setattr(tracker_training, "matcher", other)
     assert changed(copy, real(copy / "out", copy / "data"), [DEEP]) == {DEEP.label: True}
     assert any("weights of" in line and "upstream matcher" in line for line in said(capsys))
 
