@@ -53,8 +53,9 @@ def trained(
         matcher: The network between the cosine distances and the DeepMOT loss; controls take none.
 
     Returns:
-        The head, in evaluation mode; without a training, "untrained" as it is initialized and "constant" with
-        the same embedding for all, both standardized as the others.
+        The head, in evaluation mode. Without a training there are three: "untrained" as it is initialized,
+        "standardized" with a random layer on features that are standardized as for the others, and
+        "constant" with the same embedding for all.
 
     Raises:
         CheckpointError, FloatingPointError: As ``trainer.train``.
@@ -80,12 +81,12 @@ def trained(
     if fresh(weight_files.stamp(weights), wanted, f"ReID head of {run.label}"):
         head.load_state_dict(weight_files.read(weights))
         return head.eval()
-    people = head_training.gather(vanilla, data.training, schedule)
-    if kind in ("untrained", "constant"):
+    if kind == "constant":
+        head.make_constant()
+    elif kind != "untrained":
+        people = head_training.gather(vanilla, data.training, schedule)
         head.standardize_by(torch.cat([frame.objects for frame in people]))
-        if kind == "constant":
-            head.make_constant()
-    else:
+    if kind not in ("untrained", "standardized", "constant"):
         training = head_training.HeadTraining(head, people, kind, matcher, schedule, run.seed)
         trainer.train(training, CheckpointFile(weights.with_name("checkpoint.pt"), asdict(wanted)))
     made_from = experiment.provenance(data=data.description, seeds=[run.seed], schedule=schedule.describe())

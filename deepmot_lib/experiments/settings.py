@@ -119,7 +119,13 @@ class TrackerSettings:
 DEEPMOT, DHN = "dMOTA+dMOTP", "seq_gru"
 
 #: The same head as the one that the loss trains, on the same boxes, but trained otherwise or not at all.
-CONTROL_HEADS = ("head-untrained", "head-constant", "head-cross-entropy", "head-triplet")
+CONTROL_HEADS = (
+    "head-untrained",
+    "head-standardized",
+    "head-constant",
+    "head-cross-entropy",
+    "head-triplet",
+)
 
 
 def _tracker_runs(
@@ -135,11 +141,11 @@ def _tracker_runs(
         rows += [(tracker, "smooth_l1", "none", "none"), (tracker, DEEPMOT, "none", DHN)]
     vanilla = [("tracktor", "vanilla", reid) for reid in ("none", "external")]
     vanilla += [(tracker, "vanilla", "none") for tracker in ("goturn", "siamrpn")]
-    once = [("tracktor", DEEPMOT, "head", DHN, "paper")]
-    once += [("tracktor", DEEPMOT, head, DHN) for head in heads]
-    once += [("tracktor", DEEPMOT, "head", matcher) for matcher in matchers]
     seeded = tuple(TrackerRun(*row, seed=seed) for row in rows for seed in range(seeds))
-    return tuple(TrackerRun(*row) for row in vanilla) + seeded + tuple(TrackerRun(*row) for row in once)
+    once = [TrackerRun("tracktor", DEEPMOT, "head", DHN, "paper")]
+    once += [TrackerRun("tracktor", DEEPMOT, head, DHN) for head in heads]
+    once += [TrackerRun("tracktor", DEEPMOT, "head", matcher) for matcher in matchers]
+    return (*(TrackerRun(*row) for row in vanilla), *seeded, *once)
 
 
 _TABLE2 = ("dMOTP", "dMOTA", "dMOTA+dMOTP-IDS")

@@ -159,13 +159,14 @@ class Rollout(nn.Module):
         starts = perturb(frame.boxes[new], generator)
         first = int(self.track_ids.max()) + 1 if len(self.track_ids) else 0
         own = matches.new_zeros(len(new), len(frame.ids))
-        own[torch.arange(len(new)), new] = 1
+        order = torch.arange(len(new), device=new.device)
+        own[order, new] = 1
         self._set_tracks(
             torch.cat([boxes[goes_on], starts]),
             torch.cat([embeddings[goes_on], self.tracker.init_memory(encoded, starts)]),
             torch.cat([self.ages[goes_on] + 1, starts.new_ones(len(new))]),
             torch.cat([matches[goes_on], own]),
-            torch.cat([self.track_ids[goes_on], first + torch.arange(len(new), device=new.device)]),
+            torch.cat([self.track_ids[goes_on], first + order]),
             torch.tensor(frame.ids, device=boxes.device),
         )
 
