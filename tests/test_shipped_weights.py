@@ -1,5 +1,6 @@
 """Weights that ship: made of a run's in half precision, described by a card, taken by default."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -13,7 +14,7 @@ import torch
 from deepmot_lib import evaluation, trackers
 from deepmot_lib.data import weights
 from deepmot_lib.data.weight_notes import read_header
-from deepmot_lib.experiments import default_weights, tables
+from deepmot_lib.experiments import default_weights, rules, sequences, tables
 from deepmot_lib.experiments.settings import TrackerRun
 from deepmot_lib.experiments.shipping import ship
 from deepmot_lib.trackers import backbones
@@ -70,6 +71,40 @@ def test_the_card_tells_where_they_come_from(of_a_run, tmp_path):
     moved = shutil.copy(of_a_run, tmp_path / "alone.safetensors")
     ship(moved, tmp_path / "other")
     assert json.loads((tmp_path / "other" / "goturn.json").read_text())["measures"] is None
+
+
+def test_tracktors_carry_the_rules_that_were_chosen(tmp_path):
+    """For each public detector those of the table, for others the usual ones, all with the run's limit."""
+    root = tmp_path / "runs" / "standard"
+    run = RUN._replace(tracker="tracktor", reid="head")
+    trackers.save(
+        root / "trackers" / "w.safetensors", small("tracktor"), made_from=MADE_FROM, run=run._asdict()
+    )
+    limits = pd.DataFrame({"part": ["val", "test"], "limit": [0.125, 0.5]})
+    tables.write(root / "tables" / f"reid_{run.label}.csv", limits, tables.provenance())
+    tried = pd.DataFrame(
+        {
+            "detector": ["DPM", "DPM", "SDP"],
+            "change": ['{"cover": 0.25}', "{}", "{}"],
+            "chosen": [True, False, True],
+        }
+    )
+    tables.write(root / "tables" / "rules.csv", tried, tables.provenance())
+    shipped = ship(root / "trackers" / "w.safetensors", tmp_path / "shipped")
+    networks = default_weights.pipeline(default_weights.choose("tracktor", shipped), "cpu")
+    usual, start = (
+        dataclasses.replace(one, revival_distance=0.125) for one in (sequences.rules("tracktor"), rules.START)
+    )
+    assert networks.rules_of(Named("MOT17-02-DPM")) == dataclasses.replace(start, cover=0.25) != start
+    assert networks.rules_of(Named("MOT17-02-SDP")) == start != usual
+    assert networks.rules_of(Named("film")) == usual
+
+
+class Named:
+    """A sequence of which nothing but its name is looked at."""
+
+    def __init__(self, name):
+        self.name = name
 
 
 def test_what_half_precision_cannot_hold_is_refused(tmp_path):

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from . import download, evaluate, pairs, submission, synthetic, track
+from . import download, evaluate, pairs, submission, synthetic, track, train
 
 
 class Command(Protocol):
@@ -29,6 +29,7 @@ class Command(Protocol):
 
 _COMMANDS: dict[str, Command] = {
     "track": track,
+    "train": train,
     "evaluate": evaluate,
     "submission": submission,
 }

@@ -30,12 +30,14 @@ class WeightsChoice(NamedTuple):
         detector: Weights of the Tracktor that scores detections and finds people where there are none; the
             same file for Tracktor itself, None where there are none.
         made_from: What the tracker's weights were trained on, as ``tables.provenance``.
+        rules: Track management by public detector, as plain data, where it is not the usual one.
     """
 
     tracker: str
     file: Path
     detector: Path | None
     made_from: dict[str, Any]
+    rules: dict[str, dict[str, Any]]
 
     def description(self, public: bool = True) -> str:
         """Return a line on whose weights they are, and whose detections.
@@ -92,7 +94,7 @@ def choose(tracker: str, weights: str | Path | None = None) -> WeightsChoice:
         raise ValueError(f"{file}: these are weights of {about['tracker']}, not of {tracker}")
     made_from = about.get("made_from") or {}
     detector = file if tracker == "tracktor" else _vanilla_tracktor(file, made_from) or shipped("tracktor")
-    return WeightsChoice(tracker, file, detector, made_from)
+    return WeightsChoice(tracker, file, detector, made_from, about.get("rules") or {})
 
 
 def pipeline(choice: WeightsChoice, device: str | torch.device) -> TrackingPipeline:
@@ -106,12 +108,14 @@ def pipeline(choice: WeightsChoice, device: str | torch.device) -> TrackingPipel
         ValueError: A file is damaged.
     """
     from ..trackers import load
+    from ..trackers.management import Rules
     from ..trackers.tracktor import Tracktor
     from .trackers import TrackingPipeline
 
     network = load(choice.file, device)
     if isinstance(network, Tracktor):
-        return TrackingPipeline(network, network)
+        rules = {detector: Rules(**values) for detector, values in choice.rules.items()}
+        return TrackingPipeline(network, network, rules=rules)
     detector = None if choice.detector is None else load(choice.detector, device)
     assert detector is None or isinstance(detector, Tracktor)
     return TrackingPipeline(network, detector)

@@ -17,6 +17,7 @@ from ..trackers.management import MOT_BY_SOT, TRACKTOR, Rules
 
 _BENCHMARKS = ("MOT17", "MOT16")  # whose trackers the paper's Tables 1 to 3 are about (A.2), and its twin
 _DETECTORS = ("DPM", "FRCNN", "SDP")  # MOT17's
+UNKNOWN_DETECTOR = "as given"
 # For detectors of which nothing is known, such as those of a film: of MOT17's detectors DPM's boxes are the
 # loosest, and these are the rules that its third quarters chose.
 _TRACKTOR = dataclasses.replace(
@@ -135,7 +136,7 @@ def detectors(sequences: Iterable[mot.Sequence]) -> str:
 def detector(sequence: ImageSequence) -> str:
     """Name the public detector of a sequence: the last part of MOT17's names, or "as given"."""
     name = sequence.name.rpartition("-")[2]
-    return name if name in _DETECTORS else "as given"
+    return name if name in _DETECTORS else UNKNOWN_DETECTOR
 
 
 def by_images(sequences: Iterable[mot.Sequence]) -> list[list[mot.Sequence]]:
