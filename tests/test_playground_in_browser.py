@@ -90,7 +90,7 @@ def test_the_front_door_is_the_index_and_the_source_is_a_click_away(lab, page):
     ("name", "slider"),
     [
         ("01_distance_metrics", "x [px]"),
-        ("05_deepmot_loss", "a11"),
+        ("05_deepmot_loss", "a12"),  # four steps of a11 would end at its limit
         ("06_gradient_visualization", "right [px]"),
     ],
 )
