@@ -16,7 +16,7 @@ from deepmot_lib.trackers.management import MOT_BY_SOT
 from deepmot_lib.trackers.siamrpn import SiamRPN
 from deepmot_lib.trackers.tracking import track
 from deepmot_lib.training.schedules import PairSchedule
-from deepmot_lib.training.siamese import CropPairs, SiameseTraining, pair_loss
+from deepmot_lib.training.siamese import CropPairs, SiameseTraining, move, pair_loss
 
 pytestmark = pytest.mark.slow
 
@@ -105,6 +105,20 @@ def test_templates_are_the_truth_or_a_2s_perturbation_of_it(sequence):
     assert exact > 10
 
 
+def test_boxes_move_by_laplaces_distribution():
+    """Of a Laplace distribution of scale s, half are within s ln 2, and exp(-x / s) are beyond x."""
+    box = torch.tensor([10.0, 20.0, 50.0, 120.0])  # 40 x 100 around (30, 70)
+    moved = move(box.expand(20_000, 4), generator())
+    shift = ((moved[:, :2] + moved[:, 2:]) / 2 - torch.tensor([30.0, 70])) / torch.tensor([40.0, 100])
+    factor = (moved[:, 2:] - moved[:, :2]) / torch.tensor([40.0, 100])
+    for values, scale, largest in ((shift, 0.2, 1.0), (factor - 1, 1 / 15, 0.4)):
+        assert values.median(0).values.abs().max() < 0.02 * scale / 0.2
+        assert values.abs().median(0).values.numpy() == pytest.approx(scale * np.log(2), rel=0.05)
+        beyond = (values.abs() > 2 * scale).float().mean(0).numpy()
+        assert beyond == pytest.approx(np.exp(-2), rel=0.1)
+        assert values.abs().max().item() == pytest.approx(largest)
+
+
 def test_negatives_are_searched_elsewhere(sequence):
     away = {}
     for share in (0.0, 1.0):
@@ -162,7 +176,7 @@ def test_steps_of_training_lower_the_loss_of_a_pair(sequence, make, rate):
     tracker, pair = make(), CropPairs([sequence], SCHEDULE).draw(generator(3))
     optimizer = torch.optim.Adam(tracker.parameters(), lr=rate)
     losses = []
-    for _ in range(25):
+    for _ in range(40):
         losses.append(pair_loss(tracker, [pair], generator(0)))
         optimizer.zero_grad()
         losses[-1].backward()

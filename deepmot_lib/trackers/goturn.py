@@ -41,7 +41,7 @@ class GOTURN(Tracker):
         self,
         size: int = 128,
         widths: tuple[int, int, int, int, int] = (32, 64, 96, 96, 64),
-        hidden: int = 512,
+        hidden: int = 256,
         context: float = 2.0,
     ) -> None:
         super().__init__()
@@ -132,7 +132,10 @@ class GOTURN(Tracker):
         self, memory: Float[Tensor, "K F"], searches: Float[Tensor, "K 3 size size"]
     ) -> tuple[Float[Tensor, "K 4"], Float[Tensor, " K"]]:
         """Predict the shift of the box (K, 4) in crop coordinates, and the logit of the score (K,)."""
-        output = full_precision(self.regressor(torch.cat([memory, self.features(searches)], dim=1)))
+        # To the first layer, which is linear, memory and difference are as good as both features; but of a
+        # person who has hardly moved the difference is small from the start.
+        features = torch.cat([memory, self.features(searches) - memory], dim=1)
+        output = full_precision(self.regressor(features))
         return output[:, :4] * _UNIT, output[:, 4]
 
     def pair_loss(

@@ -148,7 +148,11 @@ class DeepMOTTraining(Training):
         self.steps, length = schedule.clip(head=reid)
         self.matrices = MatrixFolder(matrices, self.steps)
         self.clips = Clips(sequences, length, "train", schedule.min_visibility)
-        self.optimizer = torch.optim.Adam(tracker.trained("paper"), lr=schedule.learning_rate)
+        trained = list(tracker.trained("paper"))
+        tracker.requires_grad_(False)  # gradients of what is not trained would take half of a step's time
+        for parameter in trained:
+            parameter.requires_grad_(True)
+        self.optimizer = torch.optim.Adam(trained, lr=schedule.learning_rate)
         self.validation = validation
         self.validations = 0 if validation is None else schedule.validations
 

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..boxes import by_frame, mirror
+from ..boxes import by_frame, centers, from_centers, mirror, sizes
 from ..columns import XYXY
 from ..data import mot
 from ..data.image_files import to_tensor
@@ -87,10 +87,9 @@ class CropPairs:
         target = _tensor(rows[[f"{name}_then" for name in XYXY]])
         present = torch.tensor((rows["visibility_then"] >= visibility).to_numpy(bool))
         # Templates: as clean as the truth or as loose as detections. Searches: where the template was, as
-        # while tracking, or moved by what one frame or several change.
+        # while tracking, or moved.
         template = _some(before, perturb(before, generator), 0.5, generator)
-        moved = _some(perturb(template, generator), _move_far(template, generator), 0.5, generator)
-        search = _some(template, moved, 2 / 3, generator)
+        search = _some(template, move(template, generator), 0.75, generator)
         # Negatives look where somebody else of the frame is.
         negative = torch.rand(len(rows), generator=generator) < self.schedule.negatives
         elsewhere = _move_far(search[torch.randperm(len(rows), generator=generator)], generator)
@@ -98,6 +97,28 @@ class CropPairs:
         sequence = self.sequences[number]
         first, second = (to_tensor(sequence.image(at)) for at in (frame, other))
         return CropPair(first, second, template, search, target, present)
+
+
+def move(boxes: Tensor, generator: torch.Generator) -> Tensor:
+    """Move and rescale boxes as Held et al. do for GOTURN: little more often than much.
+
+    The shifts of the center, in widths and heights, come from a Laplace distribution of scale 1/5, limited
+    to 1; the factors of width and height from one of scale 1/15 around 1, limited to 0.6..1.4.
+
+    Args:
+        boxes: ``(K, 4)`` xyxy [px].
+        generator: A generator on the CPU.
+
+    Returns:
+        ``(K, 4)`` xyxy [px].
+    """
+    uniform = torch.rand(len(boxes), 4, generator=generator, dtype=torch.float64) - 0.5
+    # The inverse of the distribution function; the bound keeps the logarithm finite.
+    laplace = -uniform.sign() * (1 - 2 * uniform.abs()).clamp(min=1e-9).log()
+    shift, factor = laplace.to(boxes).split(2, dim=1)
+    size = sizes(boxes)
+    center = centers(boxes) + (shift / 5).clamp(-1, 1) * size
+    return from_centers(center, (1 + factor / 15).clamp(0.6, 1.4) * size)
 
 
 def pair_loss(tracker: GOTURN | SiamRPN, pairs: list[CropPair], generator: torch.Generator) -> Tensor:
