@@ -24,7 +24,7 @@ from deepmot_lib.data import mot, synthetic
 from deepmot_lib.distance import box_distance
 from deepmot_lib.loss import DeepMOTLoss
 from deepmot_lib.trackers import tracking
-from deepmot_lib.trackers.management import TRACKTOR
+from deepmot_lib.trackers.rules import TRACKTOR
 from deepmot_lib.trackers.tracktor import Tracktor
 
 TRACKS, BATCH, IMAGE_SIZE = 20, 20, (540, 960)

@@ -20,7 +20,7 @@ from deepmot_lib.experiments.gradients import Frame, descend, forces
 from deepmot_lib.loss import DeepMOTLoss
 from deepmot_lib.matchers import recurrent
 from deepmot_lib.trackers import load, reid, save
-from deepmot_lib.trackers.management import MOT_BY_SOT, TRACKTOR
+from deepmot_lib.trackers.rules import MOT_BY_SOT, TRACKTOR
 from deepmot_lib.trackers.tracking import track
 
 from .device_cases import (

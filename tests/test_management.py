@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.ops import box_iou
 
-from deepmot_lib.trackers.management import MOT_BY_SOT, TRACKTOR, Rules, Tracks
+from deepmot_lib.trackers.management import Tracks
+from deepmot_lib.trackers.rules import MOT_BY_SOT, TRACKTOR, Rules
 from deepmot_lib.trackers.tracker import Propagation
 
 SIZE = (240, 320)

@@ -13,7 +13,7 @@ from deepmot_lib.experiments import settings as profiles
 from deepmot_lib.experiments.experiment import Experiment, Paths
 from deepmot_lib.experiments.settings import EmbeddedData
 from deepmot_lib.trackers import save, tracking
-from deepmot_lib.trackers.management import Rules
+from deepmot_lib.trackers.rules import Rules
 from deepmot_lib.trackers.tracktor import Tracktor
 
 

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from deepmot_lib.data import mot
-from deepmot_lib.data.image_files import to_tensor
+from deepmot_lib.data.image_tensors import to_tensor
 from deepmot_lib.distance import jaccard_distance
 from deepmot_lib.trackers.goturn import GOTURN
-from deepmot_lib.trackers.management import MOT_BY_SOT
+from deepmot_lib.trackers.rules import MOT_BY_SOT
 from deepmot_lib.trackers.siamrpn import SiamRPN
 from deepmot_lib.trackers.tracking import track
 from deepmot_lib.training.schedules import PairSchedule

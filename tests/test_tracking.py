@@ -13,7 +13,7 @@ from torch import nn
 from deepmot_lib.data import mot
 from deepmot_lib.evaluation import evaluate_sequence
 from deepmot_lib.trackers import tracking
-from deepmot_lib.trackers.management import MOT_BY_SOT, TRACKTOR, Rules
+from deepmot_lib.trackers.rules import MOT_BY_SOT, TRACKTOR, Rules
 from deepmot_lib.trackers.tracker import Propagation, Tracker
 from deepmot_lib.trackers.tracktor import Tracktor
 

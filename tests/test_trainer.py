@@ -26,7 +26,8 @@ class Line(Training):
         self.network = nn.Sequential(nn.Dropout(0.1), self.layer)
         self.optimizer = torch.optim.Adam(self.network.parameters())
         self.steps, self.seed, self.peak = steps, seed, peak
-        self.validations, self.scores = len(scores), list(scores)
+        # The first score is that of the start.
+        self.validations, self.scores = max(0, len(scores) - 1), list(scores)
         self.computed, self.seen = [], []
 
     def learning_rate(self, step):
@@ -285,25 +286,33 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
 
 
 def test_the_weights_that_validated_best_are_kept(tmp_path):
-    line, again = Line(scores=[0.1, 0.7, 0.7, 0.2]), Line(scores=[0.1, 0.7, 0.7, 0.2])
+    line, again = Line(scores=[0.5, 0.1, 0.7, 0.7, 0.2]), Line(scores=[0.5, 0.1, 0.7, 0.7, 0.2])
     history = trainer.train(line, file(tmp_path))
-    assert history.dropna()["step"].tolist() == [50, 100, 150, 200]
-    assert history["validation"].dropna().tolist() == [0.1, 0.7, 0.7, 0.2]
-    assert torch.equal(line.layer.weight, line.seen[1]) and not torch.equal(line.layer.weight, line.seen[3])
+    validated = history[history["validation"].notna()]
+    assert validated["step"].tolist() == [0, 50, 100, 150, 200]
+    assert validated["validation"].tolist() == [0.5, 0.1, 0.7, 0.7, 0.2]
+    assert torch.equal(line.layer.weight, line.seen[2]) and not torch.equal(line.layer.weight, line.seen[4])
     trainer.train(again, file(tmp_path))
     assert again.computed == again.seen == [], "a finished training is not validated anew"
-    assert torch.equal(again.layer.weight, line.seen[1]), "and returns its best weights too"
+    assert torch.equal(again.layer.weight, line.seen[2]), "and returns its best weights too"
+
+
+def test_a_training_that_only_makes_things_worse_ends_where_it_started(tmp_path):
+    line = Line(scores=[0.9, 0.1, 0.2])
+    start = line.layer.weight.clone()
+    trainer.train(line, file(tmp_path))
+    assert torch.equal(line.layer.weight, start) and line.computed == list(range(200))
 
 
 def test_a_score_that_is_not_a_number_is_never_the_best(tmp_path):
-    line = Line(scores=[math.nan, 0.1, math.nan])
+    line = Line(scores=[math.nan, math.nan, 0.1, math.nan])
     trainer.train(line, file(tmp_path))
-    assert torch.equal(line.layer.weight, line.seen[1])
+    assert torch.equal(line.layer.weight, line.seen[2])
 
 
 def test_a_killed_training_keeps_its_best_weights(tmp_path):
     """It dies between two validations, and nothing but them has saved it."""
-    whole, killed, resumed = (kind(scores=[3, 1, 2, 0]) for kind in (Line, Killed, Line))
+    whole, killed, resumed = (kind(scores=[0, 3, 1, 2, 0]) for kind in (Line, Killed, Line))
     killed.kill, resumed.scores = 120, [2, 0]
     with pytest.raises(KeyboardInterrupt):
         trainer.train(killed, file(tmp_path / "killed"))

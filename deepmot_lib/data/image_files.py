@@ -14,11 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from .number_rows import MotFormatError
 
@@ -139,8 +136,3 @@ def _missing(numbers: list[int]) -> str:
     named = [f"{a}" if a == b else f"{a} to {b}" for a, b in gaps[:_NAMED]]
     more = f" and {len(gaps) - _NAMED} gaps more" if len(gaps) > _NAMED else ""
     return f"there is no picture {', '.join(named)}{more}"
-
-
-def to_tensor(picture: NDArray[np.uint8]) -> Float[Tensor, "3 height width"]:
-    """Convert an image (height, width, 3) to the input of a tracker, (3, height, width) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).float() / 255

@@ -86,7 +86,7 @@ def _compare(
     experiment: Experiment, found: Sequence[mot.Sequence], part: str
 ) -> tuple[pd.DataFrame, list[str]]:
     """Evaluate all methods on a part of sequences."""
-    parts, missing = [pd.DataFrame(columns=COLUMNS)], []
+    parts, missing = [pd.DataFrame(columns=COLUMNS)], list[str]()
     if not found:
         return parts[0], missing
     timed = [group[0] for group in sequences.by_images(found)]

@@ -108,7 +108,7 @@ def pipeline(choice: WeightsChoice, device: str | torch.device) -> TrackingPipel
         ValueError: A file is damaged.
     """
     from ..trackers import load
-    from ..trackers.management import Rules
+    from ..trackers.rules import Rules
     from ..trackers.tracktor import Tracktor
     from .trackers import TrackingPipeline
 

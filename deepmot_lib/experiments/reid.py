@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..boxes import by_frame, from_table
 from ..data import mot
-from ..data.image_files import to_tensor
+from ..data.image_tensors import to_tensor
 from ..distance import appearance_distance
 from ..evaluation import reid as measures
 from . import tables

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from .. import evaluation
 from ..data import mot
 from ..trackers import tracking
-from ..trackers.management import TRACKTOR, Rules
+from ..trackers.rules import TRACKTOR, Rules
 from ..trackers.tracker import Propagation
 from ..trackers.tracktor import Tracktor
 from . import sequences, tables

@@ -21,9 +21,9 @@ from ..data import weights as weight_files
 from ..data.image_sequences import ImageSequence
 from ..matchers.network import Matcher
 from ..trackers import Tracker, tracking
-from ..trackers.management import Rules
 from ..trackers.reid import Embedder
 from ..trackers.reid_head import ReIDHead
+from ..trackers.rules import Rules
 from ..trackers.tracktor import Tracktor
 from ..training import trainer
 from ..training.checkpoint import CheckpointFile

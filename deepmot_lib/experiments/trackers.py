@@ -146,14 +146,15 @@ def pipeline(experiment: Experiment, run: TrackerRun, tracker: Tracker) -> Track
     if run.reid == "none":
         return networks
     if networks.embedder is not None:
-        embed, files = networks.embedder, [embedder_weights(experiment)]
+        files = [embedder_weights(experiment)]
     else:
         files = [folder(experiment, run.weights_run) / "weights.safetensors"]
         files += [heads.weights_file(experiment, run)] * (run.control_head is not None)
 
-        def embed(image: Tensor, boxes: Tensor) -> Tensor:
-            return tracker.init_memory(tracker.encode(image), boxes)
+    def own(image: Tensor, boxes: Tensor) -> Tensor:
+        return tracker.init_memory(tracker.encode(image), boxes)
 
+    embed = own if networks.embedder is None else networks.embedder
     limit = reid.limit(reid.score(experiment, run, embed, files))
     found = [*experiment.tracking.evaluation, *experiment.tracking.transfer]
     return networks._replace(

@@ -16,11 +16,12 @@ from tqdm import tqdm
 from ..boxes import by_frame, from_table
 from ..columns import RESULT_COLUMNS
 from ..data.film import EndOfFilm
-from ..data.image_files import to_tensor
 from ..data.image_sequences import ImageSequence
+from ..data.image_tensors import to_tensor
 from ..data.mot import Sequence
 from . import motion
-from .management import Rules, Track, Tracks
+from .management import Track, Tracks
+from .rules import Rules
 from .tracker import Propagation, Tracker
 from .tracktor import Tracktor
 

@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 
 from ..boxes import by_frame, from_table
 from ..data import mot
-from ..data.image_files import to_tensor
+from ..data.image_tensors import to_tensor
 from ..trackers.backbones import PERSON
 from .schedules import DetectorSchedule
 from .trainer import Training, warm_cosine

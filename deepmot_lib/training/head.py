@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy, normalize
 from ..assignment import optimal_assignment
 from ..boxes import by_frame, from_table
 from ..data import mot
-from ..data.image_files import to_tensor
+from ..data.image_tensors import to_tensor
 from ..distance import box_distance
 from ..trackers.reid_head import ReIDHead
 from ..trackers.tracktor import Tracktor

@@ -13,7 +13,7 @@ from torch.nn.functional import softplus
 
 from ..boxes import from_table
 from ..data import mot
-from ..data.image_files import to_tensor
+from ..data.image_tensors import to_tensor
 from ..distance import appearance_distance
 from ..trackers.reid import Embedder, crops
 from .schedules import ReIDSchedule

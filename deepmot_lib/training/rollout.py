@@ -192,7 +192,7 @@ class Rollout(nn.Module):
         for name, here in tracks.items():
             there = state_dict.get(prefix + name, here)
             self.register_buffer(name, there.new_empty(there.shape, device=here.device))
-        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def appearance_loss(

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..boxes import by_frame, centers, from_centers, mirror, sizes
 from ..columns import XYXY
 from ..data import mot
-from ..data.image_files import to_tensor
+from ..data.image_tensors import to_tensor
 from ..trackers.crops import contains, to_crop
 from ..trackers.goturn import GOTURN
 from ..trackers.siamrpn import SiamRPN

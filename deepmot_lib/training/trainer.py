@@ -32,7 +32,8 @@ class Training(ABC):
         optimizer: An optimizer of the trained parameters; its learning rate is set before each step.
         max_gradient_norm: The norm that a step's gradient is clipped to.
         validations: How many times ``validate`` is called, spread evenly over the steps, the last time at
-            their end. The network ends with the weights that scored best; with the last ones for 0.
+            their end, besides once before the first. The network ends with the weights that scored best,
+            which may be those it started from; with the last ones for 0.
     """
 
     network: nn.Module
@@ -87,7 +88,8 @@ def train(training: Training, checkpoint: CheckpointFile) -> pd.DataFrame:
 
     Returns:
         The history, about a hundred rows: ``step`` (the number of steps done), means since the row before of
-        the ``loss`` and each of its terms, the metrics, ``learning_rate`` and, if any, ``validation``.
+        the ``loss`` and each of its terms, the metrics, ``learning_rate`` and, if any, ``validation``, which
+        has a row of its own for step 0.
 
     Raises:
         CheckpointError: the checkpoint is damaged or does not fit the network.
@@ -105,6 +107,12 @@ def train(training: Training, checkpoint: CheckpointFile) -> pd.DataFrame:
         _restore(training, state, checkpoint)
         start, history, recent, best = (state[key] for key in ("step", "history", "recent", "best"))
 
+    # What a training starts from is the first candidate: the best of the validations is never worse.
+    if validated and best is None and start == 0:
+        score = _validate(training)
+        history.append({"step": 0, "validation": score})
+        if not math.isnan(score):
+            best = {"score": score, "step": 0, "network": _copy(network)}
     network.train()
     saved = time.monotonic()
     with tqdm(total=steps, initial=start, desc=f"{training.name}, seed {training.seed}", unit="step") as bar:
@@ -147,8 +155,7 @@ def train(training: Training, checkpoint: CheckpointFile) -> pd.DataFrame:
             if done in validated:
                 score = history[-1]["validation"] = _validate(training)
                 if score > (-math.inf if best is None else best["score"]):
-                    weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-                    best = {"score": score, "step": done, "network": weights}
+                    best = {"score": score, "step": done, "network": _copy(network)}
             if is_saved:
                 weights = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
                 checkpoint.save({"step": done, "history": history, "recent": recent, "best": best, **weights})
@@ -192,6 +199,10 @@ def _means(recent: list[dict[str, float]]) -> dict[str, float]:
     names = dict.fromkeys(name for terms in recent for name in terms)
     means = {name: fmean(terms[name] for terms in recent if name in terms) for name in names}
     return {"loss": fmean(sum(terms.values()) for terms in recent), **means}
+
+
+def _copy(network: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
 @torch.no_grad()
