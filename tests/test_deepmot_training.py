@@ -132,7 +132,7 @@ def test_only_tracktors_heads_are_trained(sequence, tmp_path):
 
 
 def test_the_state_that_validates_best_is_kept(sequence, tmp_path):
-    tracker, seen, scores = shifter(), [], [0.2, 0.9, 0.9, 0.1]
+    tracker, seen, scores = shifter(), [], [0.5, 0.2, 0.9, 0.9, 0.1]
 
     def validate():
         assert not tracker.training and not torch.is_grad_enabled()
@@ -141,9 +141,10 @@ def test_the_state_that_validates_best_is_kept(sequence, tmp_path):
 
     schedule = dataclasses.replace(SCHEDULE, steps=8, validations=4)
     history = train(tracker, sequence, tmp_path, validation=validate, schedule=schedule)
-    assert history.dropna()["step"].tolist() == [2, 4, 6, 8]
-    assert history["validation"].dropna().tolist() == scores
-    assert torch.equal(tracker.shift, seen[1]) and not torch.equal(seen[1], seen[3])
+    validated = history[history["validation"].notna()]
+    assert validated["step"].tolist() == [0, 2, 4, 6, 8]
+    assert validated["validation"].tolist() == scores
+    assert torch.equal(tracker.shift, seen[2]) and not torch.equal(seen[2], seen[4])
 
 
 def test_a_training_without_validation_ends_with_its_last_weights(sequence, tmp_path):

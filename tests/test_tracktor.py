@@ -118,15 +118,16 @@ def test_the_gradient_reaches_heads_and_backbone(tracktor, image):
     assert not any(name.startswith("detector.rpn") for name in reached)
 
 
-def test_a_step_on_the_heads_alone_moves_tracks_to_where_they_should_be(image):
+@pytest.mark.parametrize(("training", "steps"), [("paper", 40), ("release", 120)])
+def test_steps_on_the_heads_alone_move_tracks_to_where_they_should_be(image, training, steps):
     torch.manual_seed(0)
     tracktor = Tracktor("tiny", side=96)
-    optimizer = torch.optim.Adam(tracktor.trained(), lr=1e-3)
+    optimizer = torch.optim.Adam(tracktor.trained(training), lr=1e-3)
     with torch.no_grad():
         seen = tracktor.encode(image)
     target = BOXES + torch.tensor([3.0, -2, 4, -1])
     errors = []
-    for _ in range(40):
+    for _ in range(steps):
         error = (tracktor.propagate(seen, BOXES).boxes - target).abs().mean()
         optimizer.zero_grad()
         error.backward()
