@@ -112,10 +112,13 @@ def _deepmot(name: str, objective: str, reid: bool = False, matcher: str = "min_
             STEPS, STEPS, learning_rate=1e-3, reid_frames=3, min_visibility=0.9, validations=2
         )
 
-        def size() -> float:
-            return -float(sum(parameter.square().sum() for parameter in tracker.parameters()))
+        start = [parameter.detach().clone() for parameter in tracker.parameters()]
 
-        return DeepMOTTraining(tracker, [sequence], objective, frozen, schedule, SEED, reid, size)
+        def learned() -> float:  # 0 at the start, so that a trained state is kept
+            pairs = zip(tracker.parameters(), start, strict=True)
+            return float(sum((now - before).square().sum() for now, before in pairs))
+
+        return DeepMOTTraining(tracker, [sequence], objective, frozen, schedule, SEED, reid, learned)
 
     return training
 

@@ -124,7 +124,7 @@ def test_a_changed_schedule_trains_anew_and_the_table_tells_of_the_new_one(copy,
 
 def test_another_schedule_alone_changes_nothing_that_is_already_trained_by_another(copy):
     settings = small()
-    trackers = dataclasses.replace(settings.trackers, rollout=RolloutSchedule(steps=1))
+    trackers = dataclasses.replace(settings.trackers, rollout=RolloutSchedule(steps=1, frames=3))
     one = dataclasses.replace(
         real(copy / "out", copy / "data"), settings=dataclasses.replace(settings, trackers=trackers)
     )

@@ -14,7 +14,7 @@ from deepmot_lib.experiments import settings as profiles
 from deepmot_lib.experiments import trackers as study
 from deepmot_lib.experiments.experiment import Experiment, Paths
 from deepmot_lib.experiments.settings import DEEPMOT, DHN, EmbeddedData, TrackerRun
-from deepmot_lib.trackers import management
+from deepmot_lib.trackers.rules import MOT_BY_SOT
 from deepmot_lib.training import trainer
 from deepmot_lib.training.release_schedules import HeadSchedule, RolloutSchedule
 from deepmot_lib.training.schedules import DetectorSchedule, PairSchedule, ReIDSchedule, TrackerSchedule
@@ -47,6 +47,19 @@ def tiny(tmp_path_factory):
     embedded = EmbeddedData(sequences=1, frames=16, image_size=(96, 128))
     settings = dataclasses.replace(smoke, embedded=embedded, trackers=settings)
     return Experiment(settings, Paths(tmp_path_factory.mktemp("out")), torch.device("cpu"))
+
+
+@pytest.fixture
+def last(tiny, tmp_path):
+    """The same, but a training ends with its last weights, whether these are better than its first or not."""
+    chosen = tiny.settings.trackers
+    chosen = dataclasses.replace(
+        chosen,
+        training=dataclasses.replace(chosen.training, validations=0),
+        rollout=dataclasses.replace(chosen.rollout, validations=0),
+    )
+    settings = dataclasses.replace(tiny.settings, trackers=chosen)
+    return dataclasses.replace(tiny, settings=settings, paths=Paths(tmp_path))
 
 
 @pytest.fixture
@@ -105,14 +118,14 @@ def test_what_is_there_is_not_made_again(tiny, request):
     request.getfixturevalue("no_training")
     study.complete(tiny, [VANILLA, HEAD])
     again = study.train(tiny, HEAD)
-    assert again.weights == first.weights and len(again.history) == 3
-    assert again.history["validation"].notna().sum() == 1
+    assert again.weights == first.weights and again.history["step"].tolist() == [0, 1, 2, 3]
+    assert again.history["validation"].notna().sum() == 2
     a, b = first.tracker.state_dict(), again.tracker.state_dict()
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_only_heads_differ_from_where_a_run_started(tiny):
-    before, after = (study.train(tiny, run).tracker for run in (VANILLA, HEAD))
+def test_only_heads_differ_from_where_a_run_started(last):
+    before, after = (study.train(last, run).tracker for run in (VANILLA, HEAD))
     assert before.reid is None and after.reid is not None
     old, new = before.state_dict(), after.state_dict()
     changed = {name for name in old if not torch.equal(old[name], new[name])}
@@ -129,13 +142,13 @@ def test_an_external_reid_takes_the_weights_of_the_run_without(tiny, request):
     assert study.table_file(tiny, external) != study.table_file(tiny, none)
 
 
-def test_as_released_the_box_layer_is_trained_as_in_the_text_the_whole_box_head(tiny):
-    before = study.train(tiny, VANILLA).tracker.state_dict()
+def test_as_released_the_box_layer_is_trained_as_in_the_text_the_whole_box_head(last):
+    before = study.train(last, VANILLA).tracker.state_dict()
     for training, layers in {
         "release": {"box_predictor.bbox_pred"},
         "paper": {"box_predictor.bbox_pred", "box_predictor.cls_score", "box_head.fc6", "box_head.fc7"},
     }.items():
-        after = study.train(tiny, HEAD._replace(training=training)).tracker.state_dict()
+        after = study.train(last, HEAD._replace(training=training)).tracker.state_dict()
         changed = {name for name in before if not torch.equal(before[name], after[name])}
         parts = {name.removeprefix("detector.roi_heads.").rsplit(".", 1)[0] for name in changed}
         assert parts == layers, training
@@ -213,9 +226,9 @@ def test_validation_is_of_the_third_quarters(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "evaluate", spy)
     run = TrackerRun("tracktor", "smooth_l1", seed=7)
     study.train(tiny, run)
-    assert evaluated == ["val"]
+    assert evaluated == ["val", "val"], "where it starts and where it ends"
     study.score(tiny, run)
-    assert evaluated == ["val", "test"]
+    assert evaluated == ["val", "val", "test"]
 
 
 def test_results_of_a_run_that_was_not_scored_are_missed(tiny):
@@ -257,7 +270,7 @@ def test_detectors_are_named_or_given():
 
 
 def test_tracktor_and_the_others_are_managed_by_their_own_rules(tiny):
-    assert data.rules("goturn") is data.rules("siamrpn") is management.MOT_BY_SOT
+    assert data.rules("goturn") is data.rules("siamrpn") is MOT_BY_SOT
     networks = study.vanilla(tiny)
     chosen = rules.choose(tiny, networks.tracker, study.train(tiny, VANILLA).weights)
     for sequence in tiny.tracking.evaluation:

@@ -191,7 +191,7 @@ class Rollout(nn.Module):
         tracks = dict(self.named_buffers(recurse=False))
         for name, here in tracks.items():
             there = state_dict.get(prefix + name, here)
-            self.register_buffer(name, there.new_empty(there.shape, device=here.device))
+            self.register_buffer(name, here.new_empty(there.shape, dtype=there.dtype))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
