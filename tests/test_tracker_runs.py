@@ -14,6 +14,7 @@ from deepmot_lib.experiments import settings as profiles
 from deepmot_lib.experiments import trackers as study
 from deepmot_lib.experiments.experiment import Experiment, Paths
 from deepmot_lib.experiments.settings import DEEPMOT, DHN, EmbeddedData, TrackerRun
+from deepmot_lib.trackers import create
 from deepmot_lib.trackers.rules import MOT_BY_SOT
 from deepmot_lib.training import trainer
 from deepmot_lib.training.release_schedules import HeadSchedule, RolloutSchedule
@@ -269,14 +270,25 @@ def test_detectors_are_named_or_given():
     assert named("PETS09-S2L1", "MOT17-02-FRCNN") == "FRCNN, as given"
 
 
-def test_tracktor_and_the_others_are_managed_by_their_own_rules(tiny):
+def test_tracktor_and_the_others_are_managed_by_their_own_rules(tiny, tmp_path):
     assert data.rules("goturn") is data.rules("siamrpn") is MOT_BY_SOT
     networks = study.vanilla(tiny)
     chosen = rules.choose(tiny, networks.tracker, study.train(tiny, VANILLA).weights)
     for sequence in tiny.tracking.evaluation:
         assert networks.rules_of(sequence) == chosen[data.detector(sequence)]
-    unknown = mot.Sequence(Path("PETS09-S2L1"))
+    unknown = mot.Sequence(tmp_path / "PETS09-S2L1")
+    (unknown.path / "det").mkdir(parents=True)
+    (unknown.path / "det" / "det.txt").touch()
     assert networks.rules_of(unknown) == data.rules("tracktor")
+
+
+@pytest.mark.parametrize("tracker", ["tracktor", "goturn"])
+def test_who_finds_people_itself_has_to_be_surer_of_them(tracker):
+    options = {"backbone": "tiny"} if tracker == "tracktor" else {}
+    networks = study.TrackingPipeline(create(tracker, **options), None)
+    found = networks.rules_of(mot.Sequence(Path("no-detections-here")))
+    usual = data.rules(tracker)
+    assert found == dataclasses.replace(usual, birth_score=0.9, second_score=0.5) != usual
 
 
 @pytest.mark.parametrize(

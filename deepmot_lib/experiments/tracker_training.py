@@ -81,7 +81,10 @@ class TrackingPipeline(NamedTuple):
 
     def rules_of(self, sequence: ImageSequence) -> Rules:
         """Return the track management of a sequence."""
-        return self.rules.get(sequences.detector(sequence)) or sequences.rules(self.tracker.name)
+        rules = self.rules.get(sequences.detector(sequence)) or sequences.rules(self.tracker.name)
+        if tracking.has_public_detections(sequence):
+            return rules
+        return sequences.rules_of_own_detections(rules)
 
     def detections(self, sequence: ImageSequence, frames: range | None = None) -> pd.DataFrame:
         """Return the detections that tracks are born of; see ``tracking.detections``."""

@@ -269,13 +269,18 @@ def _chosen(choice: str, **sources: Tensor) -> Tensor:
     return (first + second) / 2 if choice == "mean" else sources[choice]
 
 
+def has_public_detections(sequence: ImageSequence) -> bool:
+    """Return whether detections come with a sequence; where none do, the detector finds people itself."""
+    return isinstance(sequence, Sequence) and (sequence.path / "det" / "det.txt").is_file()
+
+
 def _public(sequence: ImageSequence) -> dict[int, tuple[Tensor, Tensor]] | None:
     """Return the public detections by frame, best first: boxes and scores; None where there is no file.
 
     The scores are NaN where they have no known scale: if one in the file is not in [0, 1], such as the -1 of
     unknown ones. Their order is used all the same.
     """
-    if not isinstance(sequence, Sequence) or not (sequence.path / "det" / "det.txt").is_file():
+    if not isinstance(sequence, Sequence) or not has_public_detections(sequence):
         return None
     found = sequence.detections().sort_values("conf", ascending=False, kind="stable")
     if not found["conf"].between(0, 1).all():
