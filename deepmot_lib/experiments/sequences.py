@@ -31,8 +31,8 @@ _TRACKTOR = dataclasses.replace(
     patience=30,
     revival_overlap=0.3,
 )
-# Where Tracktor's detector finds people itself, as in films: the best mean of MOTA and HOTA of births from 0.5
-# to 0.95, on the first 60 frames of the third quarters of MOT17-02, 04, 09 and 11 without their detections.
+# Where Tracktor's detector finds people itself, as in films: of births from 0.5 to 0.95 the best mean of MOTA
+# and HOTA on the first 60 frames of the third quarters of MOT17-02, 04, 09 and 11 without their detections.
 _OWN_BIRTH_SCORE, _OWN_SECOND_SCORE = 0.9, 0.5
 
 
