@@ -158,6 +158,7 @@ rule tracker_training:
         tracker="tracktor|goturn|siamrpn",
         loss=r"vanilla|smooth_l1|dMOTP|dMOTA[-+A-Z]*(dMOTP)?[-A-Z]*",
         reid="|".join(["none", "external", "head", *settings.CONTROL_HEADS]),
+        matcher=r"\w+",
         training="release|paper",
         seed=r"\d+",
     params:
