@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from deepmot_lib import evaluation, trackers
-from deepmot_lib.data import weights
+from deepmot_lib.data import mot, weights
 from deepmot_lib.data.weight_notes import read_header
 from deepmot_lib.experiments import default_weights, rules, sequences, tables
 from deepmot_lib.experiments.settings import TrackerRun
@@ -95,16 +95,18 @@ def test_tracktors_carry_the_rules_that_were_chosen(tmp_path):
     usual, start = (
         dataclasses.replace(one, revival_distance=0.125) for one in (sequences.rules("tracktor"), rules.START)
     )
-    assert networks.rules_of(Named("MOT17-02-DPM")) == dataclasses.replace(start, cover=0.25) != start
-    assert networks.rules_of(Named("MOT17-02-SDP")) == start != usual
-    assert networks.rules_of(Named("film")) == usual
+    dpm, sdp, given = (with_detections(tmp_path / name) for name in ("MOT17-02-DPM", "MOT17-02-SDP", "given"))
+    assert networks.rules_of(dpm) == dataclasses.replace(start, cover=0.25) != start
+    assert networks.rules_of(sdp) == start != usual
+    assert networks.rules_of(given) == usual
+    film = mot.Sequence(tmp_path / "film")
+    assert networks.rules_of(film) == sequences.rules_of_own_detections(usual) != usual
 
 
-class Named:
-    """A sequence of which nothing but its name is looked at."""
-
-    def __init__(self, name):
-        self.name = name
+def with_detections(folder):
+    (folder / "det").mkdir(parents=True)
+    (folder / "det" / "det.txt").touch()
+    return mot.Sequence(folder)
 
 
 def test_what_half_precision_cannot_hold_is_refused(tmp_path):

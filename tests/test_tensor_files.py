@@ -87,7 +87,8 @@ def test_400_damaged_checkpoints_are_named_or_whole(tmp_path):
 def test_400_damaged_feature_files_are_made_anew_or_whole(tmp_path):
     torch.manual_seed(0)
     store = FeatureStore(tmp_path, nn.Linear(1, 1))
-    image, features, made = torch.rand(3, 8, 8), ({"0": torch.rand(1, 4, 6)}, (6, 4)), []
+    # What half precision holds, which is what is kept.
+    image, features, made = torch.rand(3, 8, 8), ({"0": torch.rand(1, 4, 6).half().float()}, (6, 4)), []
 
     def compute(image):
         made.append(image)

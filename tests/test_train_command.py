@@ -11,6 +11,7 @@ from deepmot_lib.data import mot, synthetic
 from deepmot_lib.data.weight_notes import read_header
 from deepmot_lib.experiments import default_weights, own_data
 from deepmot_lib.training import objectives, trainer
+from deepmot_lib.training.checkpoint import read_checkpoint
 
 from .test_track_command import small
 
@@ -49,6 +50,14 @@ def test_the_losses_are_those_that_there_are():
     assert set(train.LOSSES) == {*objectives.LOSSES, "vanilla"}
 
 
+def last_weights(place):
+    """The weights of the last step, by the tracker's names."""
+    state = read_checkpoint(place / "w.checkpoint.pt")["network"]
+    state = {name.removeprefix("tracker."): value for name, value in state.items()}
+    # As a detector, that part alone is trained.
+    return state | {f"detector.{name}": value for name, value in state.items()}
+
+
 @pytest.mark.parametrize("tracker", trackers.NAMES)
 @pytest.mark.parametrize("loss", ["dMOTA+dMOTP", "smooth_l1", "vanilla"])
 def test_weights_change_and_track(place, capsys, tracker, loss):
@@ -59,11 +68,9 @@ def test_weights_change_and_track(place, capsys, tracker, loss):
     assert "data: own-01; 12 frames, the first halves, to train on" in printed
     assert ("MOTA on the third quarters" in printed) == (loss != "vanilla")
     assert files(place) - before == {"w.safetensors", "w.checkpoint.pt"}, "and nothing else is written"
-    old, new = (
-        trackers.load(file, "cpu").state_dict()
-        for file in (f"shipped/{tracker}.safetensors", "w.safetensors")
-    )
-    assert any(not torch.equal(old[name], new[name]) for name in old)
+    # The weights may be those of the start, if no trained ones were better on the third quarters.
+    old, new = trackers.load(f"shipped/{tracker}.safetensors", "cpu").state_dict(), last_weights(place)
+    assert any(not torch.equal(old[name], value) for name, value in new.items() if name in old)
     made_from = read_header("w.safetensors")["made_from"]
     assert made_from["data"] == "own-01" and made_from["schedule"].startswith(f"{loss}: 4 ")
     assert main(["track", "mine/own-01", "--tracker", tracker, "--weights", "w.safetensors"]) == 0
