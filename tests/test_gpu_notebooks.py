@@ -10,12 +10,13 @@ import pytest
 
 from deepmot_lib.experiments import settings
 from deepmot_lib.experiments.settings import DEEPMOT, DHN, EmbeddedData, TrackerRun
-from deepmot_lib.training.release_schedules import HeadSchedule, RolloutSchedule
 from deepmot_lib.training.schedules import (
     DetectorSchedule,
+    HeadSchedule,
     PairSchedule,
     PriceSchedule,
     ReIDSchedule,
+    RolloutSchedule,
     TrackerSchedule,
 )
 

@@ -11,12 +11,13 @@ from deepmot_lib.data import mot
 from deepmot_lib.experiments import matchers, settings, tables, trackers
 from deepmot_lib.experiments.experiment import Experiment, Paths
 from deepmot_lib.experiments.settings import DEEPMOT, DHN, EmbeddedData, MatcherRun, TrackerRun
-from deepmot_lib.training.release_schedules import HeadSchedule, RolloutSchedule
 from deepmot_lib.training.schedules import (
     DetectorSchedule,
+    HeadSchedule,
     PairSchedule,
     PriceSchedule,
     ReIDSchedule,
+    RolloutSchedule,
     TrackerSchedule,
 )
 

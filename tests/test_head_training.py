@@ -13,7 +13,7 @@ from deepmot_lib.training import trainer
 from deepmot_lib.training.checkpoint import CheckpointFile
 from deepmot_lib.training.head import FramePeople, HeadTraining, gather
 from deepmot_lib.training.objectives import OBJECTIVES
-from deepmot_lib.training.release_schedules import HeadSchedule
+from deepmot_lib.training.schedules import HeadSchedule
 
 CHANNELS, PEOPLE = 1, 5
 FEATURES = CHANNELS * ROI[0] * ROI[1]

@@ -23,14 +23,15 @@ from deepmot_lib.training.head import HeadTraining, gather
 from deepmot_lib.training.matcher import MatcherTraining
 from deepmot_lib.training.prices import PriceTraining
 from deepmot_lib.training.reid import ReIDTraining
-from deepmot_lib.training.release_schedules import HeadSchedule, RolloutSchedule
 from deepmot_lib.training.rollout import RolloutTraining
 from deepmot_lib.training.schedules import (
     DetectorSchedule,
     DHNSchedule,
+    HeadSchedule,
     PairSchedule,
     PriceSchedule,
     ReIDSchedule,
+    RolloutSchedule,
     TrackerSchedule,
 )
 from deepmot_lib.training.siamese import SiameseTraining

@@ -19,8 +19,14 @@ from deepmot_lib.experiments import tables, tracker_training
 from deepmot_lib.experiments import trackers as study
 from deepmot_lib.experiments.experiment import Experiment, Paths
 from deepmot_lib.experiments.settings import DEEPMOT, DHN, EmbeddedData, MatcherRun, TrackerRun
-from deepmot_lib.training.release_schedules import HeadSchedule, RolloutSchedule
-from deepmot_lib.training.schedules import DetectorSchedule, PairSchedule, ReIDSchedule, TrackerSchedule
+from deepmot_lib.training.schedules import (
+    DetectorSchedule,
+    HeadSchedule,
+    PairSchedule,
+    ReIDSchedule,
+    RolloutSchedule,
+    TrackerSchedule,
+)
 
 pytestmark = pytest.mark.slow
 

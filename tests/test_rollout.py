@@ -14,8 +14,8 @@ from deepmot_lib.training import rollout as module
 from deepmot_lib.training import trainer
 from deepmot_lib.training.checkpoint import CheckpointFile
 from deepmot_lib.training.objectives import LOSSES
-from deepmot_lib.training.release_schedules import RolloutSchedule
 from deepmot_lib.training.rollout import Rollout, RolloutTraining
+from deepmot_lib.training.schedules import RolloutSchedule
 
 from .test_clip_loss import BOXES, SIZE, Shifter, clip
 

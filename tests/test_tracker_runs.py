@@ -17,8 +17,14 @@ from deepmot_lib.experiments.settings import DEEPMOT, DHN, EmbeddedData, Tracker
 from deepmot_lib.trackers import create
 from deepmot_lib.trackers.rules import MOT_BY_SOT
 from deepmot_lib.training import trainer
-from deepmot_lib.training.release_schedules import HeadSchedule, RolloutSchedule
-from deepmot_lib.training.schedules import DetectorSchedule, PairSchedule, ReIDSchedule, TrackerSchedule
+from deepmot_lib.training.schedules import (
+    DetectorSchedule,
+    HeadSchedule,
+    PairSchedule,
+    ReIDSchedule,
+    RolloutSchedule,
+    TrackerSchedule,
+)
 
 pytestmark = pytest.mark.slow
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..training.release_schedules import HeadSchedule, RolloutSchedule
 from ..training.schedules import (
     DetectorSchedule,
     DHNSchedule,
+    HeadSchedule,
     PairSchedule,
     PriceSchedule,
     ReIDSchedule,
+    RolloutSchedule,
     TrackerSchedule,
 )
 

@@ -277,7 +277,7 @@ def _figures(paths: Paths) -> list[Section]:
 def _notebooks(paths: Paths) -> list[Section]:
     """The notebooks of the checkout, each with its pages as it ran in this experiment."""
     links = []
-    for notebook in visible(Path(__file__).parents[2] / "notebooks", "[0-9]*.ipynb"):
+    for notebook in visible(Path(__file__).parents[2] / "notebooks", "*.ipynb"):
         runs = {
             file.stem.removeprefix(notebook.stem).strip("-") or "as run": file
             for file in visible(paths.pages, f"{notebook.stem}*.html")

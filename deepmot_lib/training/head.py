@@ -27,8 +27,8 @@ from ..trackers.tracktor import Tracktor
 from .objectives import OBJECTIVES, SoftAssignment
 from .perturbation import perturb
 from .reid import triplet_loss
-from .release_schedules import HeadSchedule
 from .rollout import appearance_loss
+from .schedules import HeadSchedule
 from .trainer import Training
 
 #: What a head may be trained by instead of an objective of the DeepMOT loss.

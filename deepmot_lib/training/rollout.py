@@ -31,7 +31,7 @@ from .objectives import (
     smooth_l1,
 )
 from .perturbation import perturb
-from .release_schedules import RolloutSchedule
+from .schedules import RolloutSchedule
 from .trainer import Training
 
 
