@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from deepmot_lib import commands
 from deepmot_lib.__main__ import main
 from deepmot_lib.data import mot, pairs
 from deepmot_lib.evaluation import COUNTS, evaluate
@@ -283,3 +284,16 @@ def test_python_m_and_help_load_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     done = subprocess.run([sys.executable, "-m", "deepmot_lib", "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and "evaluate" in done.stdout
+
+
+def examples(page):
+    """The lines below ``examples:`` in a page of help, up to the first empty one."""
+    return page.partition("examples:\n")[2].partition("\n\n")[0].splitlines()
+
+
+@pytest.mark.parametrize("command", [*commands._COMMANDS, *(f"data {name}" for name in commands._DATA)])
+def test_examples_of_the_help_begin_in_one_column(command, capsys):
+    with pytest.raises(SystemExit):
+        main([*command.split(), "--help"])
+    lines = examples(capsys.readouterr().out)
+    assert lines and all(line.startswith("  deepmot ") for line in lines), lines

@@ -87,7 +87,7 @@ def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: st
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}.",
-        epilog=f"examples:\n{command.EXAMPLES.strip()}",
+        epilog=f"examples:{command.EXAMPLES.rstrip()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.declare(parser)
