@@ -72,3 +72,14 @@ def test_markdown():
 def test_a_number_that_is_not_zero_does_not_print_as_zero():
     values = pd.Series([0.0, 2.8e-22, -0.004, 0.006, np.nan, 1.5])
     assert tables.texts(values) == ["0.00", "3e-22", "-4e-03", "0.01", "", "1.50"]
+
+
+def test_narrow_has_the_main_columns_as_text_with_deviations():
+    ours = PAPER.assign(WA=[90.04, np.nan], IDS=[122.3, np.nan], HOTA=[1.25, np.nan])
+    both = tables.beside(PAPER, ours, KEYS).assign(**{"WA std": [0.51, np.nan]})
+    shown = tables.narrow(both, ["network"], {"WA": 1, "IDS": 0, "HOTA": 1})
+    assert list(shown) == ["network", "WA, paper", "WA, ours", "IDS, paper", "IDS, ours", "HOTA"]
+    assert shown.to_numpy().tolist() == [
+        ["seq", "92.9", "90.0 ± 0.5", "326", "122", "1.2"],
+        ["1d", "56.4", "", "9", "", ""],
+    ]

@@ -205,16 +205,12 @@ def _rows_run(table: Table) -> str:
     theirs, ours = _has(table.frame, "paper"), _has(table.frame, "ours")
     beyond = int((ours & ~theirs).sum())
     counts = f"{int((ours & theirs).sum())} of {int(theirs.sum())}" + f", {beyond} beyond" * (beyond > 0)
-    return counts if _sides(table.frame, "paper") else str(len(table.frame))
-
-
-def _sides(frame: pd.DataFrame, side: str) -> list[str]:
-    return [str(column) for column in frame if str(column).endswith(f"({side})")]
+    return counts if len(tables.side(table.frame, "paper").columns) else str(len(table.frame))
 
 
 def _has(frame: pd.DataFrame, side: str) -> pd.Series:
     """Which rows have a number of that side."""
-    return frame[_sides(frame, side)].notna().any(axis=1)
+    return tables.side(frame, side).notna().any(axis=1)
 
 
 def _read(paths: Paths, file: str, text: str = "", decimals: int = 2) -> tuple[Table, ...]:

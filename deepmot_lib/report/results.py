@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..data.files import atomic
 from ..experiments.tables import read
-from .tables import to_markdown
+from .tables import narrow, to_markdown
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "results.md"
@@ -27,17 +27,9 @@ def headline(table1: pd.DataFrame) -> str:
     Returns:
         The table.
     """
-    shown = pd.DataFrame({"": table1["training"] + " " + table1["method"]})
-    for measure, decimals in (("MOTA", 1), ("IDF1", 1), ("IDS", 0)):
-        for side in ("paper", "ours"):
-            shown[f"{measure}, {side}"] = _texts(table1[f"{measure} ({side})"], decimals)
-        shown[f"{measure}, ours"] += _texts(table1[f"{measure} std"], decimals, " ± ")
-    return to_markdown(shown)
-
-
-def _texts(values: pd.Series[float], decimals: int, before: str = "") -> pd.Series[str]:
-    """Format numbers, NaN as empty."""
-    return values.map(lambda value: "" if pd.isna(value) else f"{before}{value:.{decimals}f}")
+    rows = table1.assign(row=table1["training"] + " " + table1["method"])
+    shown = narrow(rows, ["row"], {"MOTA": 1, "IDF1": 1, "IDS": 0})
+    return to_markdown(shown.rename(columns={"row": ""}))
 
 
 def with_headline(text: str, table: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -32,6 +34,39 @@ def beside(paper: pd.DataFrame, ours: pd.DataFrame | None, keys: list[str]) -> p
     return both[
         [*keys, *(f"{measure} ({side})" for measure in measures for side in ("paper", "ours")), *extra]
     ]
+
+
+def side(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return the columns of a table by ``beside`` that are the paper's ("paper") or ours ("ours")."""
+    return table[[column for column in table if str(column).endswith(f"({name})")]]
+
+
+def narrow(table: pd.DataFrame, keys: Sequence[str], measures: Mapping[str, int]) -> pd.DataFrame:
+    """Return the main columns of a table by ``beside`` as text, ours with the deviation over seeds.
+
+    Args:
+        table: The table; its columns ``X std``, if any, are the deviations.
+        keys: Columns that name a row.
+        measures: Those to take, with their decimals; what only ours has stands alone.
+
+    Returns:
+        Columns ``keys``, then ``X, paper`` and ``X, ours`` of each measure; empty cells were not run.
+    """
+    shown = table[list(keys)].copy()
+    for measure, decimals in measures.items():
+        sides = {f"{measure}, {name}": f"{measure} ({name})" for name in ("paper", "ours")}
+        label = f"{measure}, ours"
+        if f"{measure} (ours)" not in table:
+            label, sides = measure, {measure: measure}
+        for name, column in sides.items():
+            shown[name] = _rounded(table[column], decimals)
+        if f"{measure} std" in table:
+            shown[label] += _rounded(table[f"{measure} std"], decimals, " ± ")
+    return shown
+
+
+def _rounded(values: pd.Series, decimals: int, before: str = "") -> list[str]:
+    return ["" if pd.isna(value) else f"{before}{value:.{decimals}f}" for value in values]
 
 
 def texts(values: pd.Series, decimals: int = 2) -> list[str]:
