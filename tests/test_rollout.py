@@ -6,15 +6,16 @@ import torch
 from deepmot_lib import matchers
 from deepmot_lib.assignment import optimal_assignment
 from deepmot_lib.data import mot, synthetic
-from deepmot_lib.distance import appearance_distance, box_distance
+from deepmot_lib.distance import appearance_distance, box_distance, jaccard_distance
 from deepmot_lib.identities import FrameIds, MatchState
 from deepmot_lib.loss import deepmot_loss, loss_terms
+from deepmot_lib.soft_hota import HOTAFrame, soft_hota
 from deepmot_lib.trackers.tracktor import Tracktor
 from deepmot_lib.training import rollout as module
 from deepmot_lib.training import trainer
 from deepmot_lib.training.checkpoint import CheckpointFile
-from deepmot_lib.training.objectives import LOSSES
-from deepmot_lib.training.rollout import Rollout, RolloutTraining
+from deepmot_lib.training.objectives import LOSSES, OWN_OBJECT, unitrack
+from deepmot_lib.training.rollout import Rollout, RolloutTraining, appearance_loss
 from deepmot_lib.training.schedules import RolloutSchedule
 
 from .test_clip_loss import BOXES, SIZE, Shifter, clip
@@ -142,7 +143,7 @@ def test_tracktors_box_layer_learns_from_boxes_and_its_head_from_embeddings(obje
     }
     for term, layer in {"boxes": "bbox_pred", "appearance": "reid.linear"}.items():
         if term not in terms:
-            assert objective == "smooth_l1", "a loss on boxes alone"
+            assert objective in OWN_OBJECT, "a loss on boxes alone"
             continue
         gradients = torch.autograd.grad(
             terms[term], list(tracktor.parameters()), retain_graph=True, allow_unused=True
@@ -166,6 +167,50 @@ def test_smooth_l1_pulls_each_track_to_its_own_object():
     assert rollout.track_ids.tolist() == [1] and rollout.object_ids.tolist() == [2]
 
 
+def test_hota_is_that_of_the_clip_so_far():
+    """Two people; in the last frame 2 has left and 7 is new, whom nobody tracks yet."""
+    frames = clip((BOXES[:2], [1, 2]), (BOXES[:2], [1, 2]), (BOXES[[0, 2]], [1, 7]))
+    rollout, matcher = Rollout(mover()), gated
+    rollout.start(frames[0])
+    tracks, seen = [BOXES[:2], moved(BOXES[:2], 1), moved(BOXES[:2], 2)], []
+    for time, (boxes, frame) in enumerate(zip(tracks, frames, strict=True)):
+        soft = gated(box_distance(boxes, frame.boxes, SIZE))
+        seen.append(HOTAFrame(1 - jaccard_distance(boxes, frame.boxes), soft, FrameIds([0, 1], frame.ids)))
+        if time:
+            terms, _ = rollout.step(frame, "soft_hota", matcher)
+            torch.testing.assert_close(terms["boxes"], 1 - soft_hota(seen).hota)
+    rollout.start(frames[0])
+    terms, _ = rollout.step(frames[1], "soft_hota", matcher)
+    torch.testing.assert_close(terms["boxes"], 1 - soft_hota(seen[:2]).hota, msg="a clip starts anew")
+
+
+def test_embeddings_are_trained_for_the_hota_of_two_frames():
+    """Who looks like another costs detections and association; who looks like nobody costs detections."""
+    own = torch.eye(2)
+    objects = torch.tensor([[1.0, 0], [0, 1]])
+    losses = [
+        appearance_loss(tracks, objects, own, own, "soft_hota", optimal_assignment, 10.0).item()
+        for tracks in (objects, objects[[1, 0]])
+    ]
+    assert losses[0] < 0.15, "the sigmoid at the highest thresholds is all that is missing"
+    assert losses[1] > losses[0] + 0.2
+
+
+def test_unitrack_of_a_roll_out_knows_where_its_tracks_have_been():
+    frames = clip(*[(BOXES[:2], [1, 2])] * 2, (BOXES[[0, 2]], [1, 7]), (BOXES[[0, 2]], [1, 7]))
+    rollout = Rollout(mover())
+    rollout.start(frames[0])
+    for frame in frames[1:3]:
+        rollout.step(frame, "unitrack", None)
+    assert rollout.ages.tolist() == [3, 1], "7 has just got its track"
+    terms, _ = rollout.step(frames[3], "unitrack", None)
+    now, nowhere = torch.cat([moved(BOXES[:1], 3), moved(BOXES[2:], 1)]), torch.full((1, 4), torch.nan)
+    last = torch.cat([moved(BOXES[:1], 2), BOXES[2:]])
+    before = torch.cat([moved(BOXES[:1], 1), nowhere])
+    expected = unitrack(now, BOXES[[0, 2]], torch.eye(2), last, before, SIZE)
+    torch.testing.assert_close(terms["boxes"], expected)
+
+
 def test_a_tracker_that_has_diverged_is_named():
     tracker = mover()
     rollout = Rollout(tracker)
@@ -180,10 +225,12 @@ def test_tracks_are_kept_with_the_weights_whatever_their_number():
     one, other = Rollout(mover()), Rollout(mover())
     one.start(clip((BOXES, [1, 2, 3]))[0])
     other.start(clip((BOXES[:1], [4]))[0])
+    one.step(clip((BOXES, [1, 2, 3]))[0], "soft_hota", gated)
     other.load_state_dict(one.state_dict())
+    assert len(other.history.frames()) == 2
     assert all(torch.equal(a, b) for a, b in zip(one.buffers(), other.buffers(), strict=True))
     other.step(clip((BOXES, [1, 2, 3]))[0], "dMOTA", matchers.load("hungarian"), 100.0)
-    assert torch.equal(one.boxes, BOXES), "a copy"
+    torch.testing.assert_close(one.boxes, moved(BOXES, 1), msg="a copy")
 
 
 @pytest.mark.slow

@@ -151,6 +151,20 @@ def test_disjoint_boxes_have_a_finite_gradient():
     assert overlap.grad.isfinite().all() and soft.grad.isfinite().all()
 
 
+@settings(max_examples=40, deadline=None)
+@given(clips(), st.randoms(use_true_random=False))
+def test_the_order_of_frames_tracks_and_objects_and_the_names_do_not_matter(frames, random):
+    rng = np.random.default_rng(random.getrandbits(32))
+    frames = [frame._replace(soft=torch.tensor(rng.random(tuple(frame.soft.shape)))) for frame in frames]
+    shuffled = []
+    for overlap, soft, ids in random.sample(frames, len(frames)):
+        rows, columns = (random.sample(range(k), k) for k in overlap.shape)
+        renamed = FrameIds([100 - ids.tracks[k] for k in rows], [7 * ids.objects[k] for k in columns])
+        shuffled.append(HOTAFrame(overlap[rows][:, columns], soft[rows][:, columns], renamed))
+    for one, other in zip(soft_hota(frames), soft_hota(shuffled), strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_there_are_nineteen_thresholds():
     assert np.allclose(THRESHOLDS, HOTA().array_labels)
 

@@ -77,6 +77,20 @@ def test_nothing_run_is_an_empty_table(folder):
     assert len(beside(paper.table(1), rows.table(1, pooled), PAPER_KEYS[1])) == 5
 
 
+def test_losses_beyond_the_paper_stand_below_those_that_they_are_compared_with(folder):
+    write(folder, ("tracktor", "soft_hota", "head", "seq_gru", "release"), MOTA=0.7)
+    write(folder, ("tracktor", "unitrack", "none", "none", "release"), MOTA=0.5)
+    beyond = rows.beyond(rows.pool(rows.read(folder)[0]))
+    assert beyond[["re-identification", "loss", "MOTA"]].values.tolist() == [
+        ["nobody", "Vanilla", pytest.approx(61)],
+        ["nobody", "after UniTrack", pytest.approx(50)],
+        ["ReID head", "DeepMOT", pytest.approx(64)],
+        ["ReID head", "soft HOTA", pytest.approx(70)],
+    ]
+    for profile in profiles.PROFILES:
+        assert set(rows.BEYOND.values()) <= {run[:5] for run in profiles.get(profile).trackers.runs}
+
+
 def test_no_tables_say_what_to_run(tmp_path):
     with pytest.raises(FileNotFoundError, match="no tracker has been scored yet: run notebook 07"):
         rows.read(tmp_path)

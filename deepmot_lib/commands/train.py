@@ -19,7 +19,16 @@ states of the training, the last quarters are left for evaluation (deepmot evalu
 that was cut off goes on when the same command is run again.
 """
 # Those of training.objectives, which takes torch to import; a test compares them.
-LOSSES = ("smooth_l1", "dMOTP", "dMOTA", "dMOTA+dMOTP-IDS", "dMOTA+dMOTP", "vanilla")
+LOSSES = (
+    "smooth_l1",
+    "dMOTP",
+    "dMOTA",
+    "dMOTA+dMOTP-IDS",
+    "dMOTA+dMOTP",
+    "soft_hota",
+    "unitrack",
+    "vanilla",
+)
 
 
 def declare(parser: argparse.ArgumentParser) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from .. import evaluation, paper
+from ..training.objectives import OWN_OBJECT
 from . import tables
 from .settings import CONTROL_HEADS, DEEPMOT, DHN
 
@@ -19,7 +21,7 @@ MEASURES = ["MOTA", "MOTP", "IDF1", "MT", "ML", "FP", "FN", "IDS", "HOTA"]
 
 def _run(tracker: str, loss: str, reid: str = "none", training: str = "release") -> tuple[str, ...]:
     """Return the keys of a run; the losses on distances take the paper's matcher."""
-    return (tracker, loss, reid, "none" if loss in ("vanilla", "smooth_l1") else DHN, training)
+    return (tracker, loss, reid, "none" if loss in ("vanilla", *OWN_OBJECT) else DHN, training)
 
 
 _LOSSES = [("Vanilla", "vanilla"), ("Smooth L1", "smooth_l1"), ("DeepMOT", DEEPMOT)]
@@ -57,6 +59,15 @@ TABLES: dict[int, dict[tuple[str, ...], tuple[str, ...]]] = {
     },
 }
 
+#: Beyond the paper: who recognizes people, the loss, and the run; the rows that it stands beside come first.
+BEYOND: dict[tuple[str, ...], tuple[str, ...]] = {
+    **{("nobody", name): _run("tracktor", loss) for name, loss in [*_LOSSES, ("after UniTrack", "unitrack")]},
+    **{
+        ("ReID head", name): _run("tracktor", loss, "head")
+        for name, loss in (("DeepMOT", DEEPMOT), ("soft HOTA", "soft_hota"))
+    },
+}
+
 
 def read(folder: Path) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """All ``tracker_*.csv`` in ``folder``, a row a run and sequence, and their provenances.
@@ -90,10 +101,21 @@ def table(number: int, pooled: pd.DataFrame) -> pd.DataFrame:
 
     The key columns are the paper's (``paper.KEYS``) in place of ``KEYS``.
     """
-    keys = paper.KEYS[number]
+    return _select(pooled, TABLES[number], paper.KEYS[number])
+
+
+def beyond(pooled: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of ``BEYOND`` without the runs that have not been made; the first two columns are its
+    keys, re-identification and loss."""
+    return _select(pooled, BEYOND, ["re-identification", "loss"])
+
+
+def _select(
+    pooled: pd.DataFrame, runs: Mapping[tuple[str, ...], tuple[str, ...]], keys: list[str]
+) -> pd.DataFrame:
     found = pooled.set_index(KEYS)
     values = dict(zip(found.index.tolist(), found.to_dict("records"), strict=True))
-    rows = {key: values[run] for key, run in TABLES[number].items() if run in values}
+    rows = {key: values[run] for key, run in runs.items() if run in values}
     if not rows:
         return pd.DataFrame(columns=[*keys, *found.columns])
     index = pd.MultiIndex.from_tuples(list(rows), names=keys)

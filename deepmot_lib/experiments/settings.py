@@ -133,8 +133,8 @@ def _tracker_runs(
     seeds: int, losses: tuple[str, ...], matchers: tuple[str, ...], heads: tuple[str, ...]
 ) -> tuple[TrackerRun, ...]:
     """Tables 1 to 3 with so many seeds: of Table 2 these ``losses`` besides Eq. 9 and smooth L1; with one
-    seed, the control ``heads``, and Eq. 9 as the paper's text has it and with these ``matchers`` in place of
-    the DHN."""
+    seed, the control ``heads``, Eq. 9 as the paper's text has it and with these ``matchers`` in place of the
+    DHN, and two losses beyond the paper."""
     rows = [("tracktor", "smooth_l1", "none", "none"), ("tracktor", "smooth_l1", "external", "none")]
     rows += [("tracktor", DEEPMOT, reid, DHN) for reid in ("none", "external", "head")]
     rows += [("tracktor", loss, "head", DHN) for loss in losses]
@@ -146,6 +146,7 @@ def _tracker_runs(
     once = [TrackerRun("tracktor", DEEPMOT, "head", DHN, "paper")]
     once += [TrackerRun("tracktor", DEEPMOT, head, DHN) for head in heads]
     once += [TrackerRun("tracktor", DEEPMOT, "head", matcher) for matcher in matchers]
+    once += [TrackerRun("tracktor", "soft_hota", "head", DHN), TrackerRun("tracktor", "unitrack")]
     return (*(TrackerRun(*row) for row in vanilla), *seeded, *once)
 
 

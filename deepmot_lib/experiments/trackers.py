@@ -19,6 +19,7 @@ from ..data import mot
 from ..data import weights as weight_files
 from ..data.files import visible
 from ..trackers import Tracker, tracking
+from ..training.objectives import OBJECTIVES
 from . import heads, reid, sequences, tables
 from .experiment import Experiment
 from .fingerprints import Fingerprint, content, data_digests, fresh, read_stamp, stamped
@@ -195,7 +196,7 @@ def loss_runs(experiment: Experiment) -> list[TrackerRun]:
     return [
         run
         for run in experiment.settings.trackers.runs
-        if run.tracker == "tracktor" and run.loss != "vanilla"
+        if run.tracker == "tracktor" and run.loss in ("smooth_l1", *OBJECTIVES)
         if run.reid == heads[run.loss != "smooth_l1"] and run.matcher in ("none", DHN)
         if run.training == "release"
     ]

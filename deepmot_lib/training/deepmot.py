@@ -17,13 +17,24 @@ import torch
 from torch import Tensor
 
 from ..data import mot
-from ..distance import appearance_distance, box_distance
+from ..distance import appearance_distance, box_distance, jaccard_distance
 from ..identities import FrameIds, MatchState
 from ..loss import deepmot_loss
+from ..soft_hota import HOTAFrame, soft_hota
 from ..trackers.tracker import Tracker
 from .clips import Clips, LabeledFrame
 from .matrices import MatrixFolder
-from .objectives import LAMBDA, OBJECTIVES, SoftAssignment, check_divergence, check_objective, smooth_l1
+from .objectives import (
+    LAMBDA,
+    OBJECTIVES,
+    OWN_OBJECT,
+    SOFT_HOTA,
+    SoftAssignment,
+    check_divergence,
+    check_objective,
+    smooth_l1,
+    unitrack,
+)
 from .perturbation import perturb
 from .schedules import TrackerSchedule
 from .trainer import Training, warm_cosine
@@ -50,13 +61,13 @@ def clip_loss(
     """Compute the mean losses of the frames of a clip but the first.
 
     In each frame the tracks are the people of the frame before. What is computed once per frame
-    (``tracker.encode``) gets no gradient.
+    (``tracker.encode``) gets no gradient. HOTA is that of the whole clip.
 
     Args:
         tracker: The network.
         clip: Two frames or more, each with people, on the tracker's device.
         objective: One of ``LOSSES``.
-        matcher: The frozen network between D and the loss; "smooth_l1" takes none.
+        matcher: The frozen network between D and the loss; those of ``OWN_OBJECT`` take none.
         scale: The inverse temperature of the loss's softmaxes.
         reid: Whether D is the mean of Eq. 3's distance and the cosine distance of embeddings (Sec. 4.1,
             "adding a term"): that of the mean of a track's embeddings so far from those of the objects.
@@ -73,6 +84,7 @@ def clip_loss(
     tracks = _Tracks(tracker)
     losses, score_losses, distances = [], [], []
     state = _own_matches(clip[0])  # before the clip the tracks had their own objects
+    frames = [HOTAFrame(state.matches, state.matches, FrameIds(clip[0].ids, clip[0].ids))]
     with torch.no_grad():
         encoded = tracker.encode(clip[0].image)
     for before, now in pairwise(clip):
@@ -87,12 +99,12 @@ def clip_loss(
         )
         check_divergence(tracker, propagated)
         score_losses.append(tracker.score_weight * score_loss)
-        if matcher is None or objective == "smooth_l1":
-            losses.append(smooth_l1(propagated.boxes, now.boxes, own))
+        if matcher is None or objective in OWN_OBJECT:
+            losses.append(_own_loss(objective, propagated.boxes, before, now, own))
             continue
 
         # D (Eq. 3), the soft assignment, and the loss (Eq. 9).
-        ids, weights = FrameIds(before.ids, now.ids), OBJECTIVES[objective]
+        ids = FrameIds(before.ids, now.ids)
         distance = box_distance(propagated.boxes, now.boxes, now.image_size)
         if reid:
             if propagated.appearance is None:
@@ -101,10 +113,16 @@ def clip_loss(
             tracks.extend(before.ids, propagated.appearance)
         distances.append(distance.detach())
         soft = matcher(distance[None])[0]
+        if objective == SOFT_HOTA:
+            frames.append(HOTAFrame(1 - jaccard_distance(propagated.boxes, now.boxes), soft, ids))
+            continue
+        weights = OBJECTIVES[objective]
         terms, state = deepmot_loss(
             distance, soft, ids, state, lambda_=LAMBDA, gamma=weights.gamma, scale=scale
         )
         losses.append(weights.value(terms))
+    if objective == SOFT_HOTA:
+        losses.append(1 - soft_hota(frames).hota)
     return ClipLoss(torch.stack(losses).mean(), torch.stack(score_losses).mean(), distances)
 
 
@@ -115,7 +133,7 @@ class DeepMOTTraining(Training):
         tracker: The network; what is trained is ``tracker.trained("paper")``.
         sequences: Sequences with images and ground truth.
         objective: One of ``LOSSES``.
-        matcher: The frozen network between D and the loss; "smooth_l1" takes none.
+        matcher: The frozen network between D and the loss; those of ``OWN_OBJECT`` take none.
         schedule: How long, on what, and at which rate.
         seed: Decides all that is drawn.
         reid: Whether the embeddings of a ReID head enter D: see ``clip_loss``.
@@ -208,6 +226,15 @@ class _Tracks:
         """Add the embeddings (K, C) of this frame to those of the tracks."""
         for identity, embedding in zip(ids, embeddings, strict=True):
             self._embeddings[identity].append(embedding)
+
+
+def _own_loss(objective: str, boxes: Tensor, before: LabeledFrame, now: LabeledFrame, own: Tensor) -> Tensor:
+    """Return a loss that pulls each box to its own object; a track comes from the ground truth, and has no
+    earlier past."""
+    if objective == "smooth_l1":
+        return smooth_l1(boxes, now.boxes, own)
+    past = torch.full_like(before.boxes, torch.nan)
+    return unitrack(boxes, now.boxes, own, before.boxes, past, now.image_size)
 
 
 def _own_matches(frame: LabeledFrame) -> MatchState:

@@ -24,7 +24,7 @@ from ..data.image_tensors import to_tensor
 from ..distance import box_distance
 from ..trackers.reid_head import ReIDHead
 from ..trackers.tracktor import Tracktor
-from .objectives import OBJECTIVES, SoftAssignment
+from .objectives import OBJECTIVES, SOFT_HOTA, SoftAssignment
 from .perturbation import perturb
 from .reid import triplet_loss
 from .rollout import appearance_loss
@@ -33,6 +33,7 @@ from .trainer import Training
 
 #: What a head may be trained by instead of an objective of the DeepMOT loss.
 CONTROLS = ("cross-entropy", "triplet")
+_OF_TRACKS = (*OBJECTIVES, SOFT_HOTA)
 _GATE = 0.5  # a box farther from its nearest object has lost it
 _SHARPNESS = 16.0  # of cosines, in the cross-entropy
 _LABEL_SMOOTHING = 0.1
@@ -110,7 +111,7 @@ def gather(
 
 
 class HeadTraining(Training):
-    """Training of a ReID head by one of ``OBJECTIVES`` or ``CONTROLS``.
+    """Training of a ReID head by one of ``OBJECTIVES``, ``SOFT_HOTA`` or one of ``CONTROLS``.
 
     The head's standardization is set at once. The network is the head and, for the cross-entropy, a
     classifier of the identities, which is of no use later.
@@ -119,7 +120,7 @@ class HeadTraining(Training):
         head: The head, on the device to train on.
         people: As ``gather`` returns them.
         objective: What it is trained by.
-        matcher: The frozen network between the distances and the DeepMOT loss; the others take none.
+        matcher: The frozen network between the distances and the loss; ``CONTROLS`` take none.
         schedule: How long, on what, and at which rate.
         seed: Decides all that is drawn.
 
@@ -138,7 +139,7 @@ class HeadTraining(Training):
         schedule: HeadSchedule,
         seed: int,
     ) -> None:
-        if objective not in (*OBJECTIVES, *CONTROLS) or (objective in OBJECTIVES and matcher is None):
+        if objective not in (*_OF_TRACKS, *CONTROLS) or (objective in _OF_TRACKS and matcher is None):
             raise ValueError(f"a ReID head cannot be trained by {objective!r}, or not without a matcher")
         self.identities = torch.cat([frame.identities for frame in people])
         count = int(self.identities.max()) + 1 if len(self.identities) else 0
@@ -164,11 +165,11 @@ class HeadTraining(Training):
     def loss(self, step: int) -> dict[str, Tensor]:
         """Return the loss of some people, under the objective's name."""
         rng = self.rng(step)
-        loss = self._of_tracks(rng) if self.objective in OBJECTIVES else self._of_identities(rng)
+        loss = self._of_tracks(rng) if self.objective in _OF_TRACKS else self._of_identities(rng)
         return {self.objective: loss}
 
     def _of_tracks(self, rng: np.random.Generator) -> Tensor:
-        """Return the DeepMOT loss of the mean embeddings of tracks and those of later objects."""
+        """Return the loss of the mean embeddings of tracks and those of later objects."""
         now, past = self._draw(rng)
         ids = torch.cat([frame.identities for frame in past])
         chosen = torch.from_numpy(rng.permutation(torch.cat([ids, now.identities]).unique().numpy()))
@@ -185,7 +186,7 @@ class HeadTraining(Training):
             objects,
             matches,
             matches,
-            OBJECTIVES[self.objective],
+            self.objective,
             cast(SoftAssignment, self.matcher),
             self.schedule.scale,
         )

@@ -1,15 +1,18 @@
-"""What a tracker is trained to minimize: the rows of Table 2."""
+"""What a tracker is trained to minimize: the rows of Table 2; beyond the paper HOTA, and UniTrack's terms."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
+import torch
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
-from ..boxes import sizes
+from ..boxes import centers, sizes
 from ..columns import LARGEST
+from ..distance import jaccard_distance
 from ..loss import LossTerms
 from ..trackers.tracker import Propagation, Tracker
 
@@ -46,7 +49,11 @@ OBJECTIVES = {
     "dMOTA+dMOTP-IDS": Objective(accuracy=True, precision=True),
     "dMOTA+dMOTP": Objective(accuracy=True, precision=True, gamma=GAMMA),
 }
-LOSSES = ("smooth_l1", *OBJECTIVES)
+#: HOTA in place of Eq. 9: the boxes and the embeddings get one each.
+SOFT_HOTA = "soft_hota"
+#: What pulls each box to its own object: no matcher, and nothing for embeddings to learn.
+OWN_OBJECT = ("smooth_l1", "unitrack")
+LOSSES = (*OWN_OBJECT, *OBJECTIVES, SOFT_HOTA)
 
 
 def check_objective(objective: str, matcher: SoftAssignment | None) -> None:
@@ -57,7 +64,7 @@ def check_objective(objective: str, matcher: SoftAssignment | None) -> None:
     """
     if objective not in LOSSES:
         raise ValueError(f"unknown objective {objective!r}: choose of {', '.join(LOSSES)}")
-    if matcher is None and objective != "smooth_l1":
+    if matcher is None and objective not in OWN_OBJECT:
         raise ValueError(f"{objective} needs a matcher")
 
 
@@ -89,3 +96,44 @@ def smooth_l1(boxes: Tensor, objects: Tensor, matches: Tensor) -> Tensor:
     target = objects[object_]
     size = sizes(target).clamp(min=1).repeat(1, 2)
     return smooth_l1_loss(boxes[track] / size, target / size, beta=_BETA)
+
+
+#: Weights of UniTrack's three terms: the defaults that its authors' release documents.
+UNITRACK_WEIGHTS = {"tracking": 2.0, "spatial": 1.5, "temporal": 1.8}
+
+
+def unitrack(
+    boxes: Tensor,
+    objects: Tensor,
+    matches: Tensor,
+    last: Tensor,
+    before_last: Tensor,
+    image_size: tuple[int, int],
+) -> Tensor:
+    """Return a loss after UniTrack (Galoaa et al., 2026), of which docs/deviations.md says what is guessed.
+
+    The sum of three weighted means: 1 - IoU over the pairs of a track and its own object; how much a track's
+    width and height changed since the last frame; how much its velocity did. The last two in image diagonals.
+
+    Args:
+        boxes: (N, 4) the tracks in this frame, xyxy [px].
+        objects: (M, 4) xyxy [px].
+        matches: (N, M) 0/1: which belong together.
+        last: (N, 4) the tracks in the last frame; NaN where there were none.
+        before_last: (N, 4) those in the frame before it; NaN where there were none.
+        image_size: (height, width) [px].
+
+    Returns:
+        A scalar; without pairs and former boxes 0, with a gradient of 0.
+    """
+    old = last.isfinite().all(1)
+    older = old & before_last.isfinite().all(1)
+    size_change = sizes(boxes[old]) - sizes(last[old])
+    acceleration = centers(boxes[older]) - 2 * centers(last[older]) + centers(before_last[older])
+    terms = {
+        "tracking": jaccard_distance(boxes, objects)[matches.bool()],
+        "spatial": size_change.abs().sum(1) / math.hypot(*image_size),
+        "temporal": acceleration.abs().sum(1) / math.hypot(*image_size),
+    }
+    weighted = [UNITRACK_WEIGHTS[name] * term.sum() / max(len(term), 1) for name, term in terms.items()]
+    return torch.stack(weighted).sum()

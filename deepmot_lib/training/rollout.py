@@ -12,35 +12,41 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..data import mot
-from ..distance import appearance_distance, box_distance
+from ..distance import appearance_distance, box_distance, jaccard_distance
 from ..identities import FrameIds, MatchState, align_matches
 from ..loss import deepmot_loss, loss_terms
+from ..soft_hota import HOTAFrame, soft_hota
 from ..trackers.tracker import Propagation, Tracker
+from .clip_history import AnySize, ClipHistory
 from .clips import Clips, LabeledFrame
 from .matrices import MatrixFolder
 from .objectives import (
     LAMBDA,
     OBJECTIVES,
-    Objective,
+    OWN_OBJECT,
+    SOFT_HOTA,
     SoftAssignment,
     check_divergence,
     check_objective,
     smooth_l1,
+    unitrack,
 )
 from .perturbation import perturb
 from .schedules import RolloutSchedule
 from .trainer import Training
 
 
-class Rollout(nn.Module):
+class Rollout(AnySize):
     """A tracker and, as buffers, the K tracks that it has in the last frame: a checkpoint keeps both.
 
     Attributes:
         tracker: The network.
+        history: The frames of the clip so far, where HOTA is trained for.
         boxes: (K, 4) where the tracks are, xyxy [px].
+        last_boxes: (K, 4) where they were one frame earlier; where they are for new ones.
         embeddings: (K, C) the mean of each track's embeddings so far; (K, 0) without a ReID head.
         ages: (K,) the number of these.
         matches: (K, M) 0/1, which objects of the last frame are the tracks' own.
@@ -49,6 +55,7 @@ class Rollout(nn.Module):
     """
 
     boxes: Tensor
+    last_boxes: Tensor
     embeddings: Tensor
     ages: Tensor
     matches: Tensor
@@ -58,7 +65,8 @@ class Rollout(nn.Module):
     def __init__(self, tracker: Tracker) -> None:
         super().__init__()
         self.tracker = tracker
-        self._set_tracks(*(torch.empty(0) for _ in range(6)))
+        self.history = ClipHistory()
+        self._set_tracks(*(torch.empty(0) for _ in range(7)))
 
     def start(self, frame: LabeledFrame, generator: torch.Generator | None = None) -> None:
         """Start a clip: a track at the perturbed box of each object of its first frame."""
@@ -68,8 +76,11 @@ class Rollout(nn.Module):
             embeddings = self.tracker.init_memory(encoded, nobody)
         ids = torch.empty(0, dtype=torch.long, device=nobody.device)
         matches = nobody.new_zeros(0, len(frame.ids))
-        self._set_tracks(nobody, embeddings, nobody[:, 0], matches, ids, ids)
+        self._set_tracks(nobody, nobody, embeddings, nobody[:, 0], matches, ids, ids)
         self._end_and_start(frame, encoded, nobody, embeddings, matches, generator)
+        self.history.clear()
+        overlap = 1 - jaccard_distance(self.boxes, frame.boxes)
+        self.history.add(HOTAFrame(overlap, self.matches, FrameIds(self.track_ids, self.object_ids)))
 
     def step(
         self,
@@ -84,7 +95,7 @@ class Rollout(nn.Module):
         Args:
             frame: The frame, with one person or more, on the tracker's device.
             objective: One of ``LOSSES``.
-            matcher: The frozen network between D and the loss; "smooth_l1" takes none.
+            matcher: The frozen network between D and the loss; those of ``OWN_OBJECT`` take none.
             scale: The inverse temperature of the loss's softmaxes.
             generator: A CPU generator of the perturbations of new tracks; None takes torch's global one.
 
@@ -99,11 +110,10 @@ class Rollout(nn.Module):
             encoded = self.tracker.encode(frame.image)
         propagated = self.tracker.propagate(encoded, self.boxes, self.embeddings)
         check_divergence(self.tracker, propagated)
-        if matcher is None or objective == "smooth_l1":
+        if matcher is None or objective in OWN_OBJECT:
             matches, distance = self._own_objects(frame), None
-            terms = {"boxes": smooth_l1(propagated.boxes, frame.boxes, matches)}
+            terms = {"boxes": self._own_loss(objective, propagated.boxes, frame, matches)}
         else:
-            weights = OBJECTIVES[objective]
             # The boxes: D (Eq. 3), its soft assignment, and Eq. 9 without switches.
             distance = box_distance(propagated.boxes, frame.boxes, frame.image_size)
             soft = matcher(distance[None])[0]
@@ -111,12 +121,15 @@ class Rollout(nn.Module):
             found, (matches, *names) = deepmot_loss(
                 distance, soft, ids, before, lambda_=LAMBDA, gamma=0.0, scale=scale
             )
-            terms = {"boxes": weights.value(found)}
+            if objective == SOFT_HOTA:
+                terms = {"boxes": self._hota_loss(propagated.boxes, frame, soft)}
+            else:
+                terms = {"boxes": OBJECTIVES[objective].value(found)}
             if propagated.appearance is not None:
                 previous = align_matches(*before, matches, *names)
                 embeddings = self.tracker.init_memory(encoded, frame.boxes)
                 terms["appearance"] = appearance_loss(
-                    self.embeddings, embeddings, matches, previous, weights, matcher, scale
+                    self.embeddings, embeddings, matches, previous, objective, matcher, scale
                 )
         self._advance(frame, encoded, propagated, matches, generator)
         return terms, distance
@@ -125,6 +138,21 @@ class Rollout(nn.Module):
         """Return (K, M) 0/1: the objects of this frame that were the tracks' own in the last one."""
         ids = torch.tensor(frame.ids, device=self.boxes.device)
         return self.matches @ (self.object_ids[:, None] == ids).to(self.matches)
+
+    def _own_loss(self, objective: str, boxes: Tensor, frame: LabeledFrame, matches: Tensor) -> Tensor:
+        """Return a loss that pulls each box to its own object."""
+        if objective == "smooth_l1":
+            return smooth_l1(boxes, frame.boxes, matches)
+        before_last = torch.where(self.ages[:, None] > 1, self.last_boxes, torch.nan)
+        return unitrack(boxes, frame.boxes, matches, self.boxes, before_last, frame.image_size)
+
+    def _hota_loss(self, boxes: Tensor, frame: LabeledFrame, soft: Tensor) -> Tensor:
+        """Return 1 - HOTA of the clip so far, to which only this frame has a gradient; remember the frame."""
+        overlap = 1 - jaccard_distance(boxes, frame.boxes)
+        now = HOTAFrame(overlap, soft, FrameIds(self.track_ids, frame.ids))
+        loss = 1 - soft_hota([*self.history.frames(), now]).hota
+        self.history.add(now)
+        return loss
 
     def _state(self) -> MatchState:
         return MatchState(self.matches, self.track_ids, self.object_ids)
@@ -163,6 +191,7 @@ class Rollout(nn.Module):
         own[order, new] = 1
         self._set_tracks(
             torch.cat([boxes[goes_on], starts]),
+            torch.cat([self.boxes[goes_on], starts]),
             torch.cat([embeddings[goes_on], self.tracker.init_memory(encoded, starts)]),
             torch.cat([self.ages[goes_on] + 1, starts.new_ones(len(new))]),
             torch.cat([matches[goes_on], own]),
@@ -173,6 +202,7 @@ class Rollout(nn.Module):
     def _set_tracks(
         self,
         boxes: Tensor,
+        last_boxes: Tensor,
         embeddings: Tensor,
         ages: Tensor,
         matches: Tensor,
@@ -180,19 +210,12 @@ class Rollout(nn.Module):
         object_ids: Tensor,
     ) -> None:
         self.register_buffer("boxes", boxes)
+        self.register_buffer("last_boxes", last_boxes)
         self.register_buffer("embeddings", embeddings)
         self.register_buffer("ages", ages)
         self.register_buffer("matches", matches)
         self.register_buffer("track_ids", track_ids)
         self.register_buffer("object_ids", object_ids)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Take the tracks of a checkpoint, whatever their number."""
-        tracks = dict(self.named_buffers(recurse=False))
-        for name, here in tracks.items():
-            there = state_dict.get(prefix + name, here)
-            self.register_buffer(name, here.new_empty(there.shape, dtype=there.dtype))
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def appearance_loss(
@@ -200,27 +223,34 @@ def appearance_loss(
     objects: Tensor,
     matches: Tensor,
     previous_matches: Tensor,
-    objective: Objective,
+    objective: str,
     matcher: SoftAssignment,
     scale: float,
 ) -> Tensor:
-    """Return the DeepMOT loss of embeddings by themselves: the cosine distances pass the matcher alone.
+    """Return the loss of embeddings by themselves: the cosine distances pass the matcher alone.
+
+    1 - HOTA is that of two frames, the last one and this, in which all that belongs together overlaps fully.
 
     Args:
         tracks: (N, C) embeddings of the tracks.
         objects: (M, C) embeddings of the objects.
         matches: (N, M) 0/1, B^TP: which of them belong together.
         previous_matches: (N, M) 0/1, B_-1^TP: all other matches are switches.
-        objective: Which terms count.
+        objective: One of ``OBJECTIVES``, or ``SOFT_HOTA``.
         matcher: The frozen network between the distances and the loss.
         scale: The inverse temperature of the loss's softmaxes.
     """
     distance = appearance_distance(tracks, objects)
     soft = matcher(distance[None])[0]
+    if objective == SOFT_HOTA:
+        ids = FrameIds(range(len(tracks)), range(len(objects)))
+        last = HOTAFrame(previous_matches, previous_matches, ids)
+        return 1 - soft_hota([last, HOTAFrame(matches, soft, ids)]).hota
+    weights = OBJECTIVES[objective]
     terms = loss_terms(
-        distance, soft, matches, previous_matches, lambda_=LAMBDA, gamma=objective.gamma, scale=scale
+        distance, soft, matches, previous_matches, lambda_=LAMBDA, gamma=weights.gamma, scale=scale
     )
-    return objective.value(terms)
+    return weights.value(terms)
 
 
 class RolloutTraining(Training):
@@ -230,7 +260,7 @@ class RolloutTraining(Training):
         tracker: The network; what is trained is ``tracker.trained("release")``.
         sequences: Sequences with images and ground truth.
         objective: One of ``LOSSES``.
-        matcher: The frozen network between D and the loss; "smooth_l1" takes none.
+        matcher: The frozen network between D and the loss; those of ``OWN_OBJECT`` take none.
         schedule: How long, on what, and at which rate.
         seed: Decides all that is drawn.
         validation: Scores the tracker, up is better; the network ends with the weights that scored best. None
