@@ -7,15 +7,20 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
+from torch import Tensor
 
 from .. import evaluation
 from ..data import mot
 from ..data.video import draw
 from ..evaluation.switches import identity_switches
 from ..experiments.benchmark import OURS
-from .plots import COLORS
+from ..training.clips import LabeledFrame
+from .plots import COLORS, heat_map, image_axes
+from .plots import boxes as draw_boxes
 
 _TRAIL_S = 1.0  # [s] length of the trail behind a person
 
@@ -31,7 +36,7 @@ def training(history: pd.DataFrame, unit: str = "loss") -> Figure:
         The figure.
     """
     validated = int("validation" in history and history["validation"].notna().any())
-    figure, axes = plt.subplots(1, 1 + validated, figsize=(5 + 4 * validated, 3.2), squeeze=False)
+    figure, axes = plt.subplots(1, 1 + validated, figsize=(4 + 3 * validated, 2.8), squeeze=False)
     ax = axes[0, 0]
     ax.plot(history["step"], history["loss"], ".", color=COLORS["paper"], markersize=4)
     window = max(1, len(history) // 7)
@@ -48,6 +53,100 @@ def training(history: pd.DataFrame, unit: str = "loss") -> Figure:
         ax.set(xlabel="step", ylabel="MOTA [%]", title="third quarters", xlim=(0, None))
         ax.legend()
     return figure
+
+
+def tracks_of(
+    frame: LabeledFrame,
+    panels: Mapping[str, Tensor],
+    names: Sequence[str] = (),
+    chosen: Sequence[int] | None = None,
+) -> Figure:
+    """Draw tracks over a frame, one panel per state of theirs, with all people dashed.
+
+    Args:
+        frame: The frame with its people.
+        panels: By title, the boxes (K, 4) of its tracks, xyxy [px].
+        names: Of the K tracks.
+        chosen: The tracks to draw, with only what is around them; None for all in the whole frame.
+
+    Returns:
+        The figure.
+    """
+    x, y = _around(frame, [boxes[list(chosen)] for boxes in panels.values()] if chosen else ())
+    size = (7, 7 / len(panels) * (y[0] - y[1]) / (x[1] - x[0]) + 0.3)
+    figure, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False)
+    for ax, (title, boxes) in zip(axes[0], panels.items(), strict=True):
+        image_axes(ax, frame.image_size, title)
+        ax.set(xlim=x, ylim=y)
+        _tracks(ax, frame, boxes, names, chosen)
+    return figure
+
+
+def step(
+    frame: LabeledFrame,
+    tracks: Tensor,
+    distance: Tensor,
+    soft: Tensor,
+    names: Sequence[str],
+    chosen: Sequence[int],
+) -> Figure:
+    """Show some tracks of a training step: where they are, their distances D and the soft assignment.
+
+    A red frame marks the person nearest to a track.
+
+    Args:
+        frame: The frame with its people.
+        tracks: (N, 4) where the tracks have been found in it, xyxy [px].
+        distance: (N, M) D.
+        soft: (N, M) the soft assignment.
+        names: Of the N tracks.
+        chosen: The tracks to show, with the people nearest to them.
+
+    Returns:
+        The figure.
+    """
+    index = list(chosen)
+    nearest = distance[index].argmin(1).tolist()
+    people = list(dict.fromkeys(nearest))
+    mark = np.array([[m == own for m in people] for own in nearest])
+    figure = plt.figure(figsize=(7, 3.4 + 0.42 * len(index)))
+    axes = figure.subplot_mosaic("II;DA", height_ratios=[3.4, 0.42 * len(index)])
+    image_axes(axes["I"], frame.image_size, "the tracks, and the people (dashed)")
+    x, y = _around(frame, [tracks[index]])
+    axes["I"].set(xlim=x, ylim=y)
+    _tracks(axes["I"], frame, tracks, names, chosen)
+    for key, title, matrix in (("D", "distances D", distance), ("A", "soft assignment Ã", soft)):
+        columns = [f"person\n{frame.ids[m]}" for m in people]
+        rows = [names[n] for n in index] if key == "D" else [""] * len(index)
+        heat_map(axes[key], matrix[index][:, people].cpu().numpy(), rows, columns, title, mark)
+    return figure
+
+
+def _tracks(
+    ax: Axes, frame: LabeledFrame, boxes: Tensor, names: Sequence[str], chosen: Sequence[int] | None
+) -> None:
+    """Draw tracks (K, 4) over a frame, or some of them; the axes have their limits."""
+    height, width = frame.image_size
+    limits = ax.axis()
+    ax.imshow(frame.image.permute(1, 2, 0).cpu(), extent=(0, width, height, 0), alpha=0.75)
+    ax.axis(limits)
+    draw_boxes(ax, frame.boxes.cpu(), "object")
+    index = list(range(len(boxes)) if chosen is None else chosen)
+    draw_boxes(ax, boxes[index].cpu(), "prediction", [names[k] for k in index] if names else ())
+
+
+def _around(frame: LabeledFrame, boxes: Sequence[Tensor]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the limits of x and y around boxes (K, 4), with a margin; of the whole frame for none."""
+    height, width = frame.image_size
+    if not boxes:
+        return (0, width), (height, 0)
+    both = torch.cat(list(boxes)).cpu()
+    margin = (both[:, 3] - both[:, 1]).mean().item() / 3
+    (left, top), (right, bottom) = both[:, :2].amin(0).tolist(), both[:, 2:].amax(0).tolist()
+    return (
+        (max(0, left - margin), min(width, right + margin)),
+        (min(height, bottom + margin), max(0, top - margin)),
+    )
 
 
 def rows(ours: pd.DataFrame, keys: list[str], measures: Sequence[str] = ("MOTA", "IDF1", "IDS")) -> Figure:
