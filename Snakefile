@@ -154,6 +154,7 @@ rule tracker_training:
     output:
         notebook=f"{NOTEBOOKS}/07_tracker_training-{{tracker}}-{{loss}}-{{reid}}-{{matcher}}-{{training}}-seed{{seed}}.ipynb",
         table=f"{TABLES}/tracker_{{tracker}}_{{loss}}_{{reid}}_{{matcher}}_{{training}}_seed{{seed}}.csv",
+        blocks=f"{TABLES}/blocks_{{tracker}}_{{loss}}_{{reid}}_{{matcher}}_{{training}}_seed{{seed}}.csv",
     wildcard_constraints:
         tracker="tracktor|goturn|siamrpn",
         loss=r"vanilla|smooth_l1|unitrack|soft_hota|dMOTP|dMOTA[-+A-Z]*(dMOTP)?[-A-Z]*",

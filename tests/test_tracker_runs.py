@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -112,6 +113,11 @@ def test_a_run_from_training_to_table(tiny, run, monkeypatch):
     assert found[evaluation.COUNTS].equals(expected[evaluation.COUNTS])
     assert (found - expected[evaluation.COLUMNS]).abs().max().max() < 1e-3
     assert set(study.results(tiny, run)) == {sequence.name for sequence in judge}
+    # The blocks hold the same errors, each where it is.
+    blocks, _ = tables.read(study.blocks_file(tiny, run))
+    errors = blocks.groupby("sequence")[["FP", "FN", "IDs"]].sum()
+    pd.testing.assert_frame_equal(errors, found.loc[errors.index, errors.columns], check_names=False)
+    assert set(blocks["images"]) == {sequence.name.rpartition("-")[0] for sequence in judge}
 
 
 def test_the_detector_tracks_somebody(tiny):

@@ -1,5 +1,6 @@
 """Evaluation of result files under a named protocol: CLEAR-MOT, identity and HOTA measures."""
 
+from .intervals import Difference, count_blocks, difference
 from .metrics import (
     COLUMNS,
     COUNTS,
@@ -22,9 +23,12 @@ __all__ = [
     "OVERALL",
     "PROTOCOLS",
     "Counts",
+    "Difference",
     "EvaluationWarning",
     "compare",
     "count",
+    "count_blocks",
+    "difference",
     "evaluate",
     "evaluate_sequence",
     "summarize",

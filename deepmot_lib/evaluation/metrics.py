@@ -237,16 +237,32 @@ def _warn_where_nothing_counts(reasons: dict[str, str]) -> None:
 
 def _count(gt: pd.DataFrame, results: pd.DataFrame, rules: Rules) -> Counts:
     gt, results = prepare(gt, results, rules)
-    data = _trackeval_data(gt, results)
+    data = trackeval_data(gt, results)
     hota = _HOTA.eval_sequence(data)
-    if rules.protocol == "plain" and len(gt) and len(results):
+    if _by_motmetrics(data, rules.protocol):
         return Counts(rules.protocol, *_motmetrics_counts(data), hota)
     return Counts(rules.protocol, _CLEAR.eval_sequence(data), _IDENTITY.eval_sequence(data), hota)
 
 
-def _trackeval_data(gt: pd.DataFrame, results: pd.DataFrame) -> dict[str, Any]:
-    """What TrackEval's measures read: a list entry a frame, ids counted from 0. Frames without any box change
-    no measure and are left out."""
+def clear_counts(data: dict[str, Any], protocol: str) -> dict[str, Any]:
+    """Count CLEAR's errors by what counts under a protocol, under TrackEval's names.
+
+    Args:
+        data: As of :func:`trackeval_data`.
+        protocol: One of ``PROTOCOLS``.
+    """
+    return _motmetrics_counts(data)[0] if _by_motmetrics(data, protocol) else _CLEAR.eval_sequence(data)
+
+
+def trackeval_data(gt: pd.DataFrame, results: pd.DataFrame) -> dict[str, Any]:
+    """Return what TrackEval's measures read: a list entry a frame, ids counted from 0.
+
+    Frames without any box change no measure and are left out.
+
+    Args:
+        gt: Of ``protocol.prepare``.
+        results: Of ``protocol.prepare``.
+    """
     gt_names, gt_ids = np.unique(gt["id"].to_numpy(), return_inverse=True)
     names, ids = np.unique(results["id"].to_numpy(), return_inverse=True)
     listed = list(frames(gt, results))
@@ -260,6 +276,10 @@ def _trackeval_data(gt: pd.DataFrame, results: pd.DataFrame) -> dict[str, Any]:
         "num_gt_dets": len(gt),
         "num_tracker_dets": len(results),
     }
+
+
+def _by_motmetrics(data: dict[str, Any], protocol: str) -> bool:
+    return protocol == "plain" and data["num_gt_dets"] > 0 and data["num_tracker_dets"] > 0
 
 
 # motmetrics' names beside TrackEval's.

@@ -152,9 +152,13 @@ def by_images(sequences: Iterable[mot.Sequence]) -> list[list[mot.Sequence]]:
     """Group the sequences that differ in their detections only."""
     groups: dict[str, list[mot.Sequence]] = {}
     for sequence in sequences:
-        name = sequence.name.removesuffix(f"-{detector(sequence)}")
-        groups.setdefault(name, []).append(sequence)
+        groups.setdefault(images(sequence), []).append(sequence)
     return list(groups.values())
+
+
+def images(sequence: mot.Sequence) -> str:
+    """Name the images of a sequence: its name without that of its public detector."""
+    return sequence.name.removesuffix(f"-{detector(sequence)}")
 
 
 def evaluate(
@@ -186,6 +190,30 @@ def count(boxes: pd.DataFrame, sequence: mot.Sequence, part: str) -> evaluation.
     frames = frames_of(sequence, part)
     gt, boxes = (table[table["frame"].isin(frames)] for table in (sequence.gt(), boxes))
     return evaluation.count(gt, boxes, protocol(sequence))
+
+
+def count_blocks(
+    results: Mapping[str, pd.DataFrame], sequences: Iterable[mot.Sequence], part: str
+) -> pd.DataFrame:
+    """Count errors by blocks of frames in one part of the sequences, for ``evaluation.difference``.
+
+    Args:
+        results: As for :func:`evaluate`.
+        sequences: As for :func:`evaluate`.
+        part: As for :func:`evaluate`.
+
+    Returns:
+        One row per sequence and block: ``sequence``, ``images``, ``block`` and ``intervals.BLOCK_COUNTS``.
+    """
+    counted = []
+    for sequence in sequences:
+        frames, boxes = frames_of(sequence, part), results[sequence.name]
+        gt, boxes = (table[table["frame"].isin(frames)] for table in (sequence.gt(), boxes))
+        blocks = evaluation.count_blocks(gt, boxes, frames, protocol(sequence)).reset_index()
+        blocks.insert(0, "images", images(sequence))
+        blocks.insert(0, "sequence", sequence.name)
+        counted.append(blocks)
+    return pd.concat(counted, ignore_index=True)
 
 
 def frames_of(sequence: mot.Sequence, part: str) -> range:

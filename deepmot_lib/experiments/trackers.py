@@ -43,6 +43,7 @@ from .tracker_training import (
 __all__ = [
     "TrackingPipeline",
     "TrainedTracker",
+    "blocks_file",
     "chosen_rules",
     "complete",
     "embedder",
@@ -67,9 +68,15 @@ def table_file(experiment: Experiment, run: TrackerRun) -> Path:
     return experiment.paths.tables / f"tracker_{run.label}.csv"
 
 
-def score(experiment: Experiment, run: TrackerRun) -> pd.DataFrame:
-    """Track the last quarters by the tracker of a run, count, and write its table.
+def blocks_file(experiment: Experiment, run: TrackerRun) -> Path:
+    """Return where the errors of a run lie, by blocks of frames."""
+    return experiment.paths.tables / f"blocks_{run.label}.csv"
 
+
+def score(experiment: Experiment, run: TrackerRun) -> pd.DataFrame:
+    """Track the last quarters by the tracker of a run, count, and write its tables.
+
+    One table is of measures, another one of the same errors by blocks of frames, which intervals are made of.
     The result files stay in the run's folder.
 
     Returns:
@@ -83,10 +90,11 @@ def score(experiment: Experiment, run: TrackerRun) -> pd.DataFrame:
         settings={"run": run, "protocol": data.protocol},
         data=data_digests(data.evaluation, parts=("gt", "seqinfo")),
         upstream={name: content(file) for name, file in files.items()},
-        code=code("deepmot_lib.evaluation.metrics", alone=_ALONE),
+        code=code("deepmot_lib.evaluation.intervals", alone=_ALONE),
     )
-    table = table_file(experiment, run)
-    if not fresh(tables.stamp(table), wanted, f"table of {run.label}"):
+    table, blocks = table_file(experiment, run), blocks_file(experiment, run)
+    stamps = [tables.stamp(file) for file in (table, blocks)]
+    if not all(fresh(stamp, wanted, f"table of {run.label}") for stamp in stamps):
         measures = sequences.evaluate(results, data.evaluation, "test")
         origin = weight_files.read_about(trained.weights)["made_from"]
         made = experiment.provenance(
@@ -100,6 +108,8 @@ def score(experiment: Experiment, run: TrackerRun) -> pd.DataFrame:
             trained=tables.trained_where(origin),
         )
         tables.write(table, measures.reset_index().assign(**run._asdict()), made, wanted)
+        by_block = sequences.count_blocks(results, data.evaluation, "test")
+        tables.write(blocks, by_block.assign(**run._asdict()), made, wanted)
     return tables.read(table)[0].set_index("sequence")[evaluation.COLUMNS]
 
 
