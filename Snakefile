@@ -157,7 +157,7 @@ rule tracker_training:
         blocks=f"{TABLES}/blocks_{{tracker}}_{{loss}}_{{reid}}_{{matcher}}_{{training}}_seed{{seed}}.csv",
     wildcard_constraints:
         tracker="tracktor|goturn|siamrpn",
-        loss=r"vanilla|smooth_l1|unitrack|soft_hota|dMOTP|dMOTA[-+A-Z]*(dMOTP)?[-A-Z]*",
+        loss=r"vanilla|detector|smooth_l1|unitrack|soft_hota|dMOTP|dMOTA[-+A-Z]*(dMOTP)?[-A-Z]*",
         reid="|".join(["none", "external", "head", *settings.CONTROL_HEADS]),
         matcher=r"\w+",
         training="release|paper",

@@ -13,13 +13,14 @@ from deepmot_lib.trackers.tracktor import Tracktor
 from deepmot_lib.training import trainer
 from deepmot_lib.training.checkpoint import CheckpointFile
 from deepmot_lib.training.detector import (
+    ContinuedTraining,
     DetectorExample,
     DetectorTraining,
     augmentation,
     labeled_frames,
     load_example,
 )
-from deepmot_lib.training.schedules import DetectorSchedule
+from deepmot_lib.training.schedules import DetectorSchedule, RolloutSchedule
 
 pytestmark = pytest.mark.slow
 
@@ -115,3 +116,20 @@ def test_a_frame_without_people_can_be_learned_from(sequence):
     training = DetectorTraining(network().detector.train(), [sequence], DetectorSchedule(1, images=1), 0)
     training.frames = [DetectorExample(sequence, 1, torch.empty(0, 4))]
     assert all(loss.isfinite() for loss in training.loss(0).values())
+
+
+def test_trained_on_changes_the_box_regression_layer_alone(sequence, tmp_path):
+    tracker, scores = network(), iter([0.1, 0.3])
+    before = {name: value.clone() for name, value in tracker.state_dict().items()}
+    rollout = RolloutSchedule(steps=3, learning_rate=1e-3, validations=1)
+    training = ContinuedTraining(
+        tracker, [sequence], DetectorSchedule(steps=99), rollout, 0, lambda: next(scores)
+    )
+    history = trainer.train(training, CheckpointFile(tmp_path / "checkpoint.pt", {}))
+    assert history["step"].max() == 3 and set(history["learning_rate"].dropna()) == {1e-3}
+    assert history["validation"].dropna().tolist() == [0.1, 0.3]
+    changed = {name for name, value in tracker.state_dict().items() if not torch.equal(value, before[name])}
+    layer = "detector.roi_heads.box_predictor.bbox_pred"
+    assert changed == {f"{layer}.weight", f"{layer}.bias"}
+    trained = {id(p) for p in tracker.trained("release")}
+    assert trained == {id(p) for group in training.optimizer.param_groups for p in group["params"]}

@@ -41,7 +41,7 @@ def boxes(rows):
 
 
 def test_each_error_is_in_the_block_where_it_happens():
-    # One person in frames 1 to 4. Tracked as 1, as 2 (a switch), not at all, and as 2 beside a false positive.
+    # One person, tracked as 1, as 2 (a switch), not at all, and as 2 beside a false positive.
     gt = boxes([(frame, 7, 0.0) for frame in (1, 2, 3, 4)])
     results = boxes([(1, 1, 0.0), (2, 2, 0.0), (4, 2, 0.0), (4, 3, 50.0)])
     blocks = count_blocks(gt, results, range(1, 7), "plain", length=2)
@@ -93,7 +93,10 @@ def test_the_ends_of_three_equal_blocks_and_of_two_seeds_worked_by_hand():
     # Differences of 2 and 4 over two seeds: mean 3, s = sqrt 2, t(.975; 1) = 12.706, s / sqrt 2 = 1.
     second = pd.concat([arm([8, 18, 28], seed=0), arm([6, 16, 26], seed=1)])
     seeds = difference(arm([10, 20, 30]), second, "MOTA")
-    assert (seeds.low, seeds.high) == (pytest.approx(3 - 12.706, abs=1e-3), pytest.approx(3 + 12.706, abs=1e-3))
+    assert (seeds.low, seeds.high) == (
+        pytest.approx(3 - 12.706, abs=1e-3),
+        pytest.approx(3 + 12.706, abs=1e-3),
+    )
     assert seeds.seeds == 2
 
 

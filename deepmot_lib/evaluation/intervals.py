@@ -21,8 +21,8 @@ from .protocol import DEFAULT_BENCHMARK, MIN_OVERLAP, Rules, prepare
 BLOCK = 50
 #: What is counted in a block: ground-truth boxes, CLEAR's errors, and boxes of the right identity or not.
 BLOCK_COUNTS = ["boxes", "FP", "FN", "IDs", "IDTP", "IDFP", "IDFN"]
-#: Measures of pooled block counts: MOTA and IDF1 in percent, and switches by 1,000 ground-truth boxes, which can
-#: be compared between data sets.
+#: Measures of pooled block counts: MOTA and IDF1 in percent, and switches by 1,000 ground-truth boxes, which
+#: can be compared between data sets.
 BLOCK_MEASURES = ("MOTA", "IDF1", "IDs")
 _LEVEL, _RESAMPLES = 0.95, 9_999
 
@@ -95,12 +95,12 @@ def count_blocks(
 def difference(first: pd.DataFrame, second: pd.DataFrame, measure: str) -> Difference:
     """Compare two arms on the same frames: what the second has more of a measure, and how sure that is.
 
-    Over blocks of frames the interval is scipy's percentile bootstrap, both arms with the same blocks and their
-    counts averaged over seeds; over seeds it is Student's, of the differences of runs of one seed. An arm of
-    a single seed, such as one that is not trained, stands beside each seed of the other.
+    Over blocks of frames the interval is scipy's percentile bootstrap, both arms with the same blocks and
+    their counts averaged over seeds; over seeds it is Student's, of the differences of runs of one seed. An
+    arm of a single seed, such as one that is not trained, stands beside each seed of the other.
 
     Args:
-        first: The counts of ``count_blocks``, and the columns ``seed``, ``images`` (whose images they are) and
+        first: The counts of ``count_blocks``, and the columns ``seed``, ``images`` (which sequence's) and
             ``block``; several rows of one block, as of several detectors, are added.
         second: The same for the other arm.
         measure: One of ``BLOCK_MEASURES``.

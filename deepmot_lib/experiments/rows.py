@@ -21,7 +21,7 @@ MEASURES = ["MOTA", "MOTP", "IDF1", "MT", "ML", "FP", "FN", "IDS", "HOTA"]
 
 def _run(tracker: str, loss: str, reid: str = "none", training: str = "release") -> tuple[str, ...]:
     """Return the keys of a run; the losses on distances take the paper's matcher."""
-    return (tracker, loss, reid, "none" if loss in ("vanilla", *OWN_OBJECT) else DHN, training)
+    return (tracker, loss, reid, "none" if loss in ("vanilla", "detector", *OWN_OBJECT) else DHN, training)
 
 
 _LOSSES = [("Vanilla", "vanilla"), ("Smooth L1", "smooth_l1"), ("DeepMOT", DEEPMOT)]
@@ -30,7 +30,7 @@ TABLES: dict[int, dict[tuple[str, ...], tuple[str, ...]]] = {
     1: {
         **{
             (name, label): _run("tracktor", loss, reid)
-            for name, loss in _LOSSES
+            for name, loss in [_LOSSES[0], ("Vanilla, trained on", "detector"), *_LOSSES[1:]]
             for label, reid in (("Base", "none"), ("+ReIDext", "external"))
         },
         ("DeepMOT", "+ReIDhead"): _run("tracktor", DEEPMOT, "head"),

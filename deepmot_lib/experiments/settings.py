@@ -59,7 +59,8 @@ class TrackerRun(NamedTuple):
 
     Attributes:
         tracker: "tracktor", "goturn" or "siamrpn".
-        loss: "vanilla" (not trained further) or one of ``training.objectives.LOSSES``.
+        loss: "vanilla" (not trained further), "detector" (Tracktor trained on by its detector's own loss) or
+            one of ``training.objectives.LOSSES``.
         reid: What re-identifies people: "none", "external" (a network beside the tracker), "head" (the
             tracker's own ReID head, trained by the loss), or a control, one of ``CONTROL_HEADS``.
         matcher: The network between D and the loss; "none" where the loss takes none.
@@ -132,10 +133,10 @@ CONTROL_HEADS = (
 def _tracker_runs(
     seeds: int, losses: tuple[str, ...], matchers: tuple[str, ...], heads: tuple[str, ...]
 ) -> tuple[TrackerRun, ...]:
-    """Tables 1 to 3 with so many seeds: of Table 2 these ``losses`` besides Eq. 9 and smooth L1; with one
-    seed, the control ``heads``, Eq. 9 as the paper's text has it and with these ``matchers`` in place of the
-    DHN, and two losses beyond the paper."""
-    rows = [("tracktor", "smooth_l1", "none", "none"), ("tracktor", "smooth_l1", "external", "none")]
+    """Tables 1 to 3 with so many seeds: of Table 2 these ``losses`` besides Eq. 9 and smooth L1, and as their
+    control Tracktor trained on as a detector; with one seed, the control ``heads``, Eq. 9 as the paper's text
+    has it and with these ``matchers`` in place of the DHN, and two losses beyond the paper."""
+    rows = [("tracktor", loss, reid) for loss in ("detector", "smooth_l1") for reid in ("none", "external")]
     rows += [("tracktor", DEEPMOT, reid, DHN) for reid in ("none", "external", "head")]
     rows += [("tracktor", loss, "head", DHN) for loss in losses]
     for tracker in ("goturn", "siamrpn"):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -28,7 +28,7 @@ from ..trackers.tracktor import Tracktor
 from ..training import trainer
 from ..training.checkpoint import CheckpointFile
 from ..training.deepmot import DeepMOTTraining
-from ..training.detector import DetectorTraining
+from ..training.detector import ContinuedTraining, DetectorTraining
 from ..training.reid import ReIDTraining
 from ..training.rollout import RolloutTraining
 from ..training.siamese import SiameseTraining
@@ -238,11 +238,15 @@ def _finetuning(experiment: Experiment, run: TrackerRun, start: TrainedTracker) 
         return float(sequences.evaluate(results, data.evaluation, "val")["MOTA"].loc[evaluation.OVERALL])
 
     settings, matrices = experiment.settings.trackers, folder(experiment, run) / "matrices"
+    if run.loss == "detector":
+        schedules = (settings.detector, settings.rollout)
+        detector = ContinuedTraining(_tracktor(tracker), data.training, *schedules, run.seed, validation)
+        return tracker, detector
     between = None if run.matcher == "none" else matcher(experiment, run.matcher)
-    what = (tracker, data.training, run.loss, between)
+    tracked = (tracker, data.training, run.loss, between)
     if _rolls_out(run):
-        return tracker, RolloutTraining(*what, settings.rollout, run.seed, validation, matrices)
-    return tracker, DeepMOTTraining(*what, settings.training, run.seed, run.has_head, validation, matrices)
+        return tracker, RolloutTraining(*tracked, settings.rollout, run.seed, validation, matrices)
+    return tracker, DeepMOTTraining(*tracked, settings.training, run.seed, run.has_head, validation, matrices)
 
 
 def _rolls_out(run: TrackerRun) -> bool:
@@ -259,6 +263,11 @@ def trained_head(experiment: Experiment, run: TrackerRun, vanilla: TrainedTracke
 def _schedule(experiment: Experiment, run: TrackerRun) -> str:
     """The schedule of a run's training in a line."""
     settings = experiment.settings.trackers
+    if run.loss == "detector":
+        return (
+            f"{settings.rollout.steps:,} frames by the detector's own loss, as it was trained before; Adam "
+            f"{settings.rollout.learning_rate:g}"
+        )
     if run.loss != "vanilla":
         described = settings.training.describe(run.has_head)
         if _rolls_out(run):
@@ -303,6 +312,9 @@ def _of_finetuning(experiment: Experiment, run: TrackerRun, start: TrainedTracke
     upstream = {"weights of vanilla": content(start.weights)}
     settings = experiment.settings.trackers
     training = "rollout" if _rolls_out(run) else "deepmot"
+    schedule: Any = settings.rollout if _rolls_out(run) else settings.training
+    if run.loss == "detector":
+        training, schedule = "detector", (settings.detector, settings.rollout)
     modules = {f"deepmot_lib.training.{training}", f"deepmot_lib.trackers.{run.tracker}", *TRACKING_CODE}
     modules |= {"deepmot_lib.evaluation.metrics"}
     if run.has_head:
@@ -319,7 +331,7 @@ def _of_finetuning(experiment: Experiment, run: TrackerRun, start: TrainedTracke
         settings={
             "run": run,
             "options": start.tracker.options,
-            "schedule": settings.rollout if _rolls_out(run) else settings.training,
+            "schedule": schedule,
             "rules": chosen_rules(experiment, run.tracker) or sequences.rules(run.tracker),
             "protocol": data.protocol,
         },

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -16,7 +17,8 @@ from ..boxes import by_frame, from_table
 from ..data import mot
 from ..data.image_tensors import to_tensor
 from ..trackers.backbones import PERSON
-from .schedules import DetectorSchedule
+from ..trackers.tracktor import Tracktor
+from .schedules import DetectorSchedule, RolloutSchedule
 from .trainer import Training, warm_cosine
 
 _WIDEST = 4  # an image is at most so many times wider than high
@@ -141,3 +143,48 @@ class DetectorTraining(Training):
                 {key: changed[key].as_subclass(Tensor).to(self.device) for key in ("boxes", "labels")}
             )
         return self.network(images, targets)
+
+
+class ContinuedTraining(DetectorTraining):
+    """Training of Tracktor's box regression layer on, by the detector's own loss: the control of training it
+    on tracks, with as many updates of the same layer at the same rate, and selected alike.
+
+    Args:
+        tracker: The network, without a ReID head; what is trained is its box regression layer.
+        sequences: Sequences with images and ground truth.
+        schedule: How its detector was trained, for what images look like.
+        rollout: How it is trained on tracks, for how long and at which rate; one frame a step.
+        seed: As of ``DetectorTraining``.
+        validation: Scores the tracker, up is better; the network ends with the weights that scored best.
+
+    Raises:
+        ValueError: there are no people to train on.
+    """
+
+    name = "tracktor, detector, trained on"
+
+    def __init__(
+        self,
+        tracker: Tracktor,
+        sequences: Iterable[mot.Sequence],
+        schedule: DetectorSchedule,
+        rollout: RolloutSchedule,
+        seed: int,
+        validation: Callable[[], float],
+    ) -> None:
+        once = replace(schedule, steps=rollout.steps, images=1, learning_rate=rollout.learning_rate)
+        super().__init__(tracker.detector, sequences, once, seed)
+        tracker.detector.requires_grad_(False)
+        trained = list(tracker.trained("release"))
+        self.optimizer = torch.optim.Adam(
+            [parameter.requires_grad_() for parameter in trained], once.learning_rate
+        )
+        self.validation, self.validations = validation, rollout.validations
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate, which is constant."""
+        return self.schedule.learning_rate
+
+    def validate(self) -> float:
+        """Return the score that was asked for."""
+        return self.validation()
