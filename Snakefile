@@ -215,6 +215,15 @@ rule benchmark:
         run()
 
 
+STORY = [
+    "index",
+    "01_distance_metrics",
+    "05_deepmot_loss",
+    "06_gradient_visualization",
+    "12_your_own_data",
+]
+
+
 rule story:
     """The notebooks that only show: nothing reads what they make but the report's figures."""
     input:
@@ -222,7 +231,7 @@ rule story:
     output:
         notebook=f"{NOTEBOOKS}/{{name}}.ipynb",
     wildcard_constraints:
-        name="index|01_distance_metrics|05_deepmot_loss|06_gradient_visualization",
+        name="|".join(STORY),
     params:
         code=lambda wildcards: code(wildcards.name),
     log:
@@ -240,10 +249,7 @@ FINISHED = [
     TRACKERS,
     rules.tracker_ablation.output,
     rules.benchmark.output,
-    expand(
-        rules.story.output,
-        name=["index", "01_distance_metrics", "05_deepmot_loss", "06_gradient_visualization"],
-    ),
+    expand(rules.story.output, name=STORY),
 ]
 
 

@@ -86,7 +86,6 @@ class OwnTraining:
             data=data_digests(self.sequences, ("gt", "seqinfo", "images")),
             upstream=upstream,
         )
-        before = self.validate(networks) if training.validations else None
         history = trainer.train(training, CheckpointFile(checkpoint_of(out), asdict(fingerprint)))
         made_from = tables.provenance(
             tables.device_name(device),
@@ -96,7 +95,9 @@ class OwnTraining:
             schedule=f"{self.loss}: {schedule.describe()}",
             weights=tables.file_hash(self.start.file) if self.start else None,
         )
-        best = float(history["validation"].max()) if "validation" in history else None
+        # The first validation is that of the weights that it starts from.
+        scores = history["validation"].dropna() if "validation" in history else None
+        before, best = (None, None) if scores is None else (float(scores.iloc[0]), float(scores.max()))
         rules = self.start.rules if self.start else {}
         trackers.save(out, networks.tracker.eval(), validation=best, made_from=made_from, rules=rules)
         return Trained(history, before, best)

@@ -211,4 +211,20 @@ STOPS = (
             Place("Tables 1 to 6", "The paper's tables", "paper"),
         ),
     ),
+    Stop(
+        "12_your_own_data",
+        "Your own data: check, track, train, evaluate",
+        (
+            "What a folder of one's own needs, and what is said of one that is wrong.",
+            "What weights of real streets make of people whom they have never seen.",
+            "How to train on it, and on which of its frames to report.",
+        ),
+        "About a minute on one CPU core; a film is rendered on the spot.",
+        (
+            Place("", "Check", "data.mot"),
+            Place("", "Track", "experiments.default_weights"),
+            Place("", "Train", "experiments.own_data"),
+            Place("", "Evaluate", "evaluation.metrics"),
+        ),
+    ),
 )
