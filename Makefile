@@ -3,6 +3,7 @@
 # make test                                       lint, types, all tests and doctests, every notebook
 # make docs                                       the API's pages, to runs/docs
 # make publish PROFILE=standard                   copy a finished run to reports/<profile>, which git keeps
+# make verify PROFILE=standard                    compare a finished run with the published one, cell by cell
 # make lab | bench | notebooks | clean
 PROFILE ?= smoke
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
@@ -15,13 +16,16 @@ READY := $(VENV)/.installed
 # One process per core, each with one thread and whole files.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: reproduce publish check test docs lab bench notebooks clean
+.PHONY: reproduce publish verify check test docs lab bench notebooks clean
 
 reproduce: $(READY)
 	$(BIN)/python -m deepmot_lib.experiments.workflow $(PROFILE) --cores $(CORES) --quiet rules
 
 publish: $(READY)
 	$(BIN)/python -m deepmot_lib.report.publish $(PROFILE)
+
+verify: $(READY)
+	$(BIN)/python -m deepmot_lib.report.verify $(PROFILE)
 
 check: $(READY)
 	$(BIN)/python -m ruff check .

@@ -1,5 +1,7 @@
 """A finished run becomes evidence only where one clean commit made all of it."""
 
+import dataclasses
+
 import pandas as pd
 import pytest
 
@@ -27,7 +29,13 @@ def write(experiment, name, commit=HERE, trained=HERE):
     tables.write(experiment.paths.tables / f"{name}.csv", pd.DataFrame({"x": [1]}), made_from)
 
 
+def test_of_a_run_that_is_no_evidence_the_tables_are_kept(run, tmp_path):
+    folder = publish.publish(run, tmp_path / "reports")
+    assert {file.name for file in folder.rglob("*") if file.is_file()} == {"a.csv", "a.json"}
+
+
 def test_a_finished_run_is_copied_whole_and_replaces_the_one_before(run, tmp_path):
+    run = dataclasses.replace(run, settings=dataclasses.replace(run.settings, evidence=True))
     reports = tmp_path / "reports"
     (reports / "smoke").mkdir(parents=True)
     (reports / "smoke" / "old.csv").write_text("old")

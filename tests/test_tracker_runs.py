@@ -89,6 +89,7 @@ RUNS = [
 def test_a_run_from_training_to_table(tiny, run, monkeypatch):
     study.complete(tiny, [run])
     file = study.table_file(tiny, run)
+    assert study.history_file(tiny, run).is_file() == (run.reid != "external"), "one a training"
     frame, made_from = tables.read(file)
     assert made_from["protocol"] == "plain" and made_from["seeds"] == [0]
     assert made_from["detectors"] == "DPM, FRCNN, SDP" and "EMB-01-DPM" in made_from["data"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from torch import Tensor
@@ -48,6 +49,7 @@ __all__ = [
     "complete",
     "embedder",
     "folder",
+    "history_file",
     "loss_runs",
     "matcher",
     "pipeline",
@@ -73,10 +75,16 @@ def blocks_file(experiment: Experiment, run: TrackerRun) -> Path:
     return experiment.paths.tables / f"blocks_{run.label}.csv"
 
 
+def history_file(experiment: Experiment, run: TrackerRun) -> Path:
+    """Return where the history of a run's training lies as a table."""
+    return experiment.paths.tables / f"training_{run.label}.csv"
+
+
 def score(experiment: Experiment, run: TrackerRun) -> pd.DataFrame:
     """Track the last quarters by the tracker of a run, count, and write its tables.
 
-    One table is of measures, another one of the same errors by blocks of frames, which intervals are made of.
+    One table is of measures, another one of the same errors by blocks of frames, which intervals are made of,
+    a third one of the losses of its training.
     The result files stay in the run's folder.
 
     Returns:
@@ -92,11 +100,13 @@ def score(experiment: Experiment, run: TrackerRun) -> pd.DataFrame:
         upstream={name: content(file) for name, file in files.items()},
         code=code("deepmot_lib.evaluation.intervals", alone=_ALONE),
     )
+    origin = weight_files.read_about(trained.weights)["made_from"]
+    if run == run.weights_run:
+        _write_history(experiment, run, trained, origin)
     table, blocks = table_file(experiment, run), blocks_file(experiment, run)
     stamps = [tables.stamp(file) for file in (table, blocks)]
     if not all(fresh(stamp, wanted, f"table of {run.label}") for stamp in stamps):
         measures = sequences.evaluate(results, data.evaluation, "test")
-        origin = weight_files.read_about(trained.weights)["made_from"]
         made = experiment.provenance(
             data=data.description,
             split="trained on first halves, reported on last quarters",
@@ -210,6 +220,28 @@ def loss_runs(experiment: Experiment) -> list[TrackerRun]:
         if run.reid == heads[run.loss != "smooth_l1"] and run.matcher in ("none", DHN)
         if run.training == "release"
     ]
+
+
+def _write_history(
+    experiment: Experiment, run: TrackerRun, trained: TrainedTracker, origin: dict[str, Any]
+) -> None:
+    """Write the history of a training as a table: the losses are evidence, whatever weights were kept."""
+    table, wanted = (
+        history_file(experiment, run),
+        Fingerprint(settings={"run": run}, upstream={"weights": content(trained.weights)}),
+    )
+    if fresh(tables.stamp(table), wanted, f"table of the training of {run.label}"):
+        return
+    made = experiment.provenance(
+        data=experiment.tracking.description,
+        split="trained on first halves, validated on third quarters",
+        protocol=experiment.tracking.protocol,
+        seeds=[run.seed],
+        weights=tables.file_hash(trained.weights),
+        schedule=origin.get("schedule"),
+        trained=tables.trained_where(origin),
+    )
+    tables.write(table, trained.history, made, wanted)
 
 
 def _of_tracking(

@@ -1,6 +1,8 @@
 """Publication of a finished run: ``runs/<profile>`` to ``reports/<profile>``, the evidence that git keeps.
 
 python -m deepmot_lib.report.publish standard
+
+Of a profile whose numbers are no evidence the tables alone are kept: what ``verify`` compares a run with.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from ..experiments.experiment import Experiment
 from ..experiments.tables import commit
 
 #: What of a run is evidence; its weights, features and data stay where they are.
-_PUBLISHED = ("tables", "figures", "html", "REPORT.md", "index.html")
+_FINISHED = ("tables", "figures", "html", "REPORT.md", "index.html")
 
 
 class PublishError(RuntimeError):
@@ -24,7 +26,8 @@ class PublishError(RuntimeError):
 
 
 def publish(experiment: Experiment, reports: Path) -> Path:
-    """Copy a finished run's tables, figures, page and executed notebooks to ``reports/<profile>``.
+    """Copy a finished run's tables and, where they are evidence, its figures, page and executed notebooks to
+    ``reports/<profile>``.
 
     Args:
         experiment: The experiment that was run.
@@ -38,7 +41,7 @@ def publish(experiment: Experiment, reports: Path) -> Path:
             all made at the checkout's commit.
     """
     root = experiment.paths.root
-    if missing := [name for name in _PUBLISHED if not (root / name).exists()]:
+    if missing := [name for name in _FINISHED if not (root / name).exists()]:
         raise PublishError(f"{root} is not a finished run: it has no {', '.join(missing)}")
     here = commit()
     if here == "unknown" or here.endswith("+"):
@@ -51,7 +54,7 @@ def publish(experiment: Experiment, reports: Path) -> Path:
     with temporary_folder(target) as folder:
         new = folder / "new"
         new.mkdir()
-        for name in _PUBLISHED:
+        for name in _FINISHED if experiment.settings.evidence else ("tables",):
             if (root / name).is_dir():
                 shutil.copytree(root / name, new / name)
             else:
