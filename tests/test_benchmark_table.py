@@ -99,10 +99,21 @@ def test_aims_compare_the_best_of_ours_with_the_best_of_the_others():
         ("ByteTrack", 40, 61),
     ]
     rows += [("ByteTrack, our boxes", 90, 90)]  # theirs by half
-    table = pd.DataFrame(rows, columns=["method", "MOTA", "HOTA"]).assign(sequence="S")
-    found = benchmark.aims(table).loc["S"]
-    assert found["MOTA"].to_dict() == {"ours": 55, "others": 52, "difference": 3}
-    assert found["HOTA"].to_dict() == {"ours": 60, "others": 61, "difference": -1}
+    table = pd.DataFrame(rows, columns=["method", "MOTA", "HOTA"]).assign(
+        sequence="OVERALL", protocol="plain"
+    )
+    table = pd.concat([table, table.assign(protocol="motchallenge", MOTA=table["MOTA"] - 9)])
+    found = benchmark.aims(table)
+    one = found.loc["plain", "OVERALL"]
+    assert one.filter(like="MOTA").tolist() == [55, 52, 3] and one.filter(like="HOTA").tolist() == [
+        60,
+        61,
+        -1,
+    ]
+    assert list(found) == [
+        f"{name} {side}" for name in ("MOTA", "HOTA") for side in ("ours", "others", "difference")
+    ]
+    assert found.loc["motchallenge", "OVERALL"]["MOTA ours"] == 46, "protocols never meet"
 
 
 class Still(Tracker):
@@ -174,7 +185,7 @@ def test_with_the_package_the_others_stand_beside_ours(still):
     assert missing == [] and set(found["method"]) == {*benchmark.OURS, *theirs}
     assert found["sequence"].unique().tolist() == ["MOT17-09-FRCNN", "MOT17-02-DPM", "OVERALL"]
     figure = tracker_plots.benchmark(found)
-    assert len(figure.axes) == 4
+    assert len(figure.axes) == 2 * found["protocol"].nunique()
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(found["method"].unique())
 
 

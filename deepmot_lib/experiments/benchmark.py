@@ -70,16 +70,18 @@ def aims(table: pd.DataFrame) -> pd.DataFrame:
         table: As :func:`local` returns it.
 
     Returns:
-        For each sequence and ``OVERALL``: MOTA and HOTA [%] of ours and of the others, the highest of each,
-        and the difference.
+        One row per protocol and sequence or ``OVERALL``: MOTA and HOTA [%] of ours and of the others, the
+        highest of each, and the difference; columns ``MOTA ours``, ``MOTA others``, ``MOTA difference``, ...
     """
-    found = table.set_index(["method", "sequence"])[["MOTA", "HOTA"]]
-    parts = {
-        name: found[found.index.isin(list(methods), level="method")].groupby("sequence", sort=False).max()
+    best = {
+        name: table[table["method"].isin(list(methods))]
+        .groupby(["protocol", "sequence"], sort=False)[["MOTA", "HOTA"]]
+        .max()
         for name, methods in (("ours", OURS), ("others", PEERS))
     }
-    joined = pd.concat(parts | {"difference": parts["ours"] - parts["others"]}, axis=1)
-    return joined.swaplevel(axis=1)[["MOTA", "HOTA"]]
+    best["difference"] = best["ours"] - best["others"]
+    columns = {f"{name} {side}": best[side][name] for name in ("MOTA", "HOTA") for side in best}
+    return pd.DataFrame(columns)
 
 
 def _compare(

@@ -68,6 +68,16 @@ def accuracy_by_size(matchers: Mapping[str, Matcher], sizes: Iterable[int], coun
     return pd.concat(parts, ignore_index=True)
 
 
+def fig8(scores: pd.DataFrame) -> pd.DataFrame:
+    """Pool the matrices of a size in what :func:`accuracy_by_size` returns.
+
+    Returns:
+        One row per network, discretization and size: those, and mean and std of WA [%].
+    """
+    groups = scores.groupby(["network", "discretization", "size"], sort=False)
+    return groups["WA"].agg(["mean", "std"]).reset_index()
+
+
 def costs(matchers: Mapping[str, Matcher], sizes: Iterable[int]) -> pd.DataFrame:
     """Time one forward and backward pass over one matrix, and SciPy's Hungarian algorithm.
 

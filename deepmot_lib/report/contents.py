@@ -41,7 +41,7 @@ _FIGURES = {
     "03_table5": "Table 5: the paper's networks, ours, and what needs no training",
     "03_training": "Loss and accuracy while they learn",
     "03_cases": "A good and a bad case: distances, soft assignment, exact one",
-    "03_price_of_accuracy": "What accuracy costs: Sinkhorn and message passing",
+    "03_price_of_accuracy": "What Sinkhorn's accuracy costs, beside the paper's network",
     "03_gradients": "Where each matcher's gradient points",
     "04_costs": "What a matrix costs",
     "05_three_frames": "Three frames with a miss, a false positive and two switches",

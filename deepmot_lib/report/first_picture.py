@@ -26,7 +26,7 @@ def draw(path: str) -> None:
                 past = gt[gt["frame"].between(frame - 20, frame)]
                 panels[sequence.name] = sequence.image(frame), gt[gt["frame"] == frame], past
     picture = io.BytesIO()
-    sequence_plots.streets(panels, width=4.2).savefig(picture, dpi=110, format="png")
+    sequence_plots.streets(panels, columns=3, width=4.2).savefig(picture, dpi=110, format="png")
     with atomic(path) as temporary:
         Image.open(picture).convert("RGB").quantize(256).save(temporary, optimize=True)
 

@@ -57,6 +57,7 @@ STOPS = (
         "Seconds; the sequences are rendered on the spot.",
         (
             Place("", "The ground truth, row by row", "data.box_files"),
+            Place("", "Three detectors", "data.synthetic.detectors"),
             Place("Appendix A.2", "The split", "data.mot"),
             Place("Appendix A.1", "Pairs for the Deep Hungarian Net", "data.pairs"),
         ),
@@ -104,6 +105,7 @@ STOPS = (
         "Reads what notebook 02 has left; a network that is missing is trained on the spot.",
         (
             Place("Table 5", "Table 5", "evaluation.matching"),
+            Place("", "What needs no training", "matchers.controls"),
             Place("Table 6", "Table 6: the matrices that a tracker sees", "experiments.matrices"),
             Place("", "The gradient", "experiments.gradient_quality"),
         ),
@@ -193,12 +195,13 @@ STOPS = (
         "Table 4, and the same detections for everyone",
         (
             "How results reach the benchmark's server.",
-            "How ours compare with trackers that need no training, on the same detections.",
+            "What SORT and ByteTrack need, and how ours compare with them on the same detections.",
         ),
         "Reads what notebook 07 has left; a tracker that is missing is trained on the spot.",
         (
             Place("Table 4", "Test: the server's numbers", "evaluation.submission"),
             Place("", "Local: the same detections, counted here", "experiments.benchmark"),
+            Place("", "What the others need", "experiments.peers"),
         ),
     ),
     Stop(

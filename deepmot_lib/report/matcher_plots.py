@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 from torch import Tensor
 
 from ..data.pair_checks import GATED
@@ -21,7 +21,7 @@ from .plots import COLORS
 
 def pair(distance: Float[Tensor, "N M"], assignment: Float[Tensor, "N M"]) -> Figure:
     """Plot a training pair: the distances, gated entries gray, and the optimal assignment."""
-    figure, axes = plt.subplots(1, 2, figsize=(8, 2.4))
+    figure, axes = plt.subplots(1, 2, figsize=(6.4, 2.3))
     _distances(axes[0], distance)
     _assignment(axes[1], assignment, "$A^*$: the optimal assignment")
     return figure
@@ -29,7 +29,7 @@ def pair(distance: Float[Tensor, "N M"], assignment: Float[Tensor, "N M"]) -> Fi
 
 def training(history: pd.DataFrame) -> Figure:
     """Plot the focal loss and the weighted accuracy of a training (columns step, loss, WA) over its steps."""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3))
+    figure, axes = plt.subplots(1, 2, figsize=(6.4, 2.7))
     for ax, column, label in zip(axes, ("loss", "WA"), ("focal loss", "WA of a training batch"), strict=True):
         values = history[column]
         ax.plot(history["step"], values, color=COLORS["ours"], alpha=0.3, linewidth=1)
@@ -42,11 +42,15 @@ def training(history: pd.DataFrame) -> Figure:
 
 def matches(triples: Sequence[tuple[Tensor, Tensor, Tensor]], titles: Sequence[str]) -> Figure:
     """Plot D, the soft and the optimal assignment (N, M), one row per triple."""
-    figure, axes = plt.subplots(len(triples), 3, figsize=(10, 2.1 * len(triples)), squeeze=False)
+    figure, axes = plt.subplots(len(triples), 3, figsize=(6.8, 1.9 * len(triples)), squeeze=False)
     for row, (distance, soft, optimal), title in zip(axes, triples, titles, strict=True):
         _distances(row[0], distance, title)
-        _assignment(row[1], soft, r"$\tilde{A}$: soft (white 0, dark 1)")
+        _assignment(row[1], soft, r"$\tilde{A}$: soft")
         _assignment(row[2], optimal, "$A^*$: optimal")
+        for ax in row[1:]:
+            ax.set_ylabel("")
+    for ax in axes[:-1].flat:
+        ax.set_xlabel("")
     return figure
 
 
@@ -80,78 +84,87 @@ def accuracy_by_size(scores: pd.DataFrame) -> Figure:
 
 
 def table5(table: pd.DataFrame, measure: str = "WA") -> Figure:
-    """Plot a measure of Table 5, the paper's beside ours on all test pairs and on the unseen ones.
+    """Plot a measure of Tables 5 and 6, the paper's beside ours on all test pairs and on the unseen ones.
 
     Args:
-        table: Table 5 with the columns of both, and "WA std" over seeds for the error bars.
+        table: The table with the columns of both, and "WA std" over seeds for the error bars.
         measure: WA, MA or SA.
 
     Returns:
         The figure.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(11, 3.6), sharey=True, layout="constrained")
+    names = list(dict.fromkeys(table["network"]))
+    figure, axes = plt.subplots(1, 2, figsize=(6.4, 0.3 * len(names) + 1.3), sharex=True, sharey=True)
     shown = [
-        (f"{measure} (paper)", COLORS["paper"], "paper"),
-        (f"{measure} (ours)", COLORS["ours"], "ours"),
-        (f"{measure} unseen", COLORS["unseen"], "ours, unseen pairs"),
+        (f"{measure} (paper)", "s", COLORS["paper"], "paper"),
+        (f"{measure} (ours)", "o", COLORS["ours"], "ours"),
+        (f"{measure} unseen", "|", COLORS["fp"], "ours, unseen pairs"),
     ]
     for ax, axis in zip(axes, ("row", "column"), strict=True):
-        part = table[table["discretization"] == axis]
-        place = np.arange(len(part))
-        for k, (column, color, label) in enumerate(shown):
+        part = table[table["discretization"] == axis].set_index("network").reindex(names)
+        for column, marker, color, label in shown:
             if column in part:
-                spread = part["WA std"] if column == "WA (ours)" else None
-                ax.bar(place + 0.27 * (k - 1), part[column], 0.25, color=color, label=label, yerr=spread)
-        ax.set_xticks(place, part["network"], rotation=35, ha="right")
-        ax.set_title(f"{axis}-wise maximum")
-    axes[0].set(ylabel=f"{measure} [%]", ylim=(40, 102))
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=9)
+                given = column == "WA (ours)" and "WA std" in part
+                spread = part["WA std"].to_numpy(float) if given else None
+                style = {
+                    "fmt": marker,
+                    "color": color,
+                    "label": label,
+                    "markersize": 11 if marker == "|" else 6,
+                }
+                ax.errorbar(part[column].astype(float), range(len(names)), xerr=spread, **style)
+        ax.set(title=f"{axis}-wise maximum", xlabel=f"{measure} [%]")
+        ax.grid(axis="y", color="#dddddd", linewidth=0.8)
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].invert_yaxis()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
 
 
 def curves(histories: dict[str, pd.DataFrame]) -> Figure:
     """Plot loss and weighted accuracy of several trainings, by network, over the fraction of their steps."""
-    figure, axes = plt.subplots(1, 2, figsize=(11, 3.2))
+    figure, axes = plt.subplots(2, 1, figsize=(6.4, 4.8), sharex=True)
     for name, history in histories.items():
         share = 100 * history["step"] / history["step"].max()
         for ax, column in zip(axes, ("loss", "WA"), strict=True):
             smooth = history[column].rolling(9, min_periods=1, center=True).mean()
-            ax.plot(share, smooth, color=color_of(name), label=name)
-    axes[0].set(xlabel="share of the training [%]", ylabel="loss", yscale="log")
+            ax.plot(share, smooth, line_of(name), color=color_of(name), label=name)
+    axes[0].set(ylabel="loss", yscale="log")
     axes[1].set(xlabel="share of the training [%]", ylabel="WA of a training batch", ylim=(None, 1.01))
-    axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
     return figure
 
 
-def fig8(scores: pd.DataFrame, axis: str = "row") -> Figure:
+def fig8(table: pd.DataFrame, axis: str = "row") -> Figure:
     """Plot Fig. 8: WA over the size of uniform matrices, mean and standard deviation over the matrices.
 
     Args:
-        scores: As ``timing.accuracy_by_size`` returns them.
+        table: As ``timing.fig8`` returns it.
         axis: The discretization, "row" or "column".
 
     Returns:
         The figure.
     """
-    figure, ax = plt.subplots(figsize=(8, 4))
-    for name, part in scores[scores["discretization"] == axis].groupby("network", sort=False):
-        values = part.groupby("size")["WA"]
-        mean, spread = values.mean(), values.std()
-        ax.plot(mean.index, mean, marker="o", markersize=3, color=color_of(name), label=name)
-        ax.fill_between(
-            mean.index, mean - spread, (mean + spread).clip(upper=100), color=color_of(name), alpha=0.15
-        )
-    ax.set(xlabel="objects and predictions N = M", ylabel=f"WA [%], {axis}-wise maximum", ylim=(None, 101))
-    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure, ax = plt.subplots(figsize=(6.4, 4.2))
+    for name, part in table[table["discretization"] == axis].groupby("network", sort=False):
+        color, mean, spread = color_of(name), part["mean"], part["std"]
+        ax.plot(part["size"], mean, line_of(name), marker="o", markersize=3, color=color, label=name)
+        ax.fill_between(part["size"], mean - spread, (mean + spread).clip(upper=100), color=color, alpha=0.1)
+    ax.set(xscale="log", ylim=(None, 101))
+    ax.set(xlabel="objects and predictions N = M", ylabel=f"WA [%], {axis}-wise maximum")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.minorticks_off()
+    _legend_above(figure, ax)
     return figure
 
 
 def costs(table: pd.DataFrame) -> Figure:
     """Plot the time of one forward and backward pass over the number of objects (of ``timing.costs``)."""
-    figure, ax = plt.subplots(figsize=(8, 4))
+    figure, ax = plt.subplots(figsize=(6.4, 4.6))
     for name, part in table.groupby("network", sort=False):
-        line, color = ("-", color_of(name)) if name != "scipy" else ("--", "black")
-        label = "scipy's Hungarian (no gradient)" if name == "scipy" else name
+        line, color = (line_of(name), color_of(name)) if name != "scipy" else (":", "black")
+        label = "scipy (no gradient)" if name == "scipy" else name
         ax.plot(part["size"], part["ms"], line, marker="o", markersize=4, label=label, color=color)
     sizes = sorted(table["size"].unique())
     ax.set(
@@ -159,60 +172,65 @@ def costs(table: pd.DataFrame) -> Figure:
     )
     ax.set_xticks(sizes, [str(size) for size in sizes])
     ax.minorticks_off()
-    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.yaxis.set_major_formatter("{x:g}")
+    _legend_above(figure, ax)
     return figure
 
 
 def price_of_accuracy(table: pd.DataFrame) -> Figure:
     """Plot the error over the time per matrix, one line per method (of ``timing.price_of_accuracy``)."""
-    figure, ax = plt.subplots(figsize=(8, 4))
-    offsets = itertools.cycle([(4, 3), (-10, -9)])  # methods that lie close write on either side
+    figure, ax = plt.subplots(figsize=(6.4, 4))
+    offsets = itertools.cycle([(4, 4), (-10, -12)])  # methods that lie close write on either side
+    markers = itertools.cycle("osD^v")
     for (name, part), offset in zip(table.groupby("method", sort=False), offsets, strict=False):
         color, errors = color_of(name), 100 - part["WA"]
-        ax.plot(part["ms"], errors, marker="o", markersize=4, color=color, label=name)
+        ax.plot(part["ms"], errors, marker=next(markers), markersize=6, color=color, label=name)
         for label, ms, error in zip(part["setting"], part["ms"], errors, strict=True):
             ax.annotate(
-                label, (ms, error), xytext=offset, textcoords="offset points", fontsize=7, color=color
+                label, (ms, error), xytext=offset, textcoords="offset points", fontsize=9, color=color
             )
     ax.set(xscale="log", xlabel="time of a matrix [ms]", ylabel="error 100 - WA [%]")
     if (table["WA"] < 100).all():
         ax.set_yscale("log")
     else:  # down to no error at all
         ax.set_yscale("symlog", linthresh=0.1)
-        ax.set_ylim(bottom=-0.01)
+        ax.set_ylim(-0.01, 1.5 * float(100 - table["WA"].min()))
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter("{x:g}")
-    ax.legend(fontsize=8)
+    _legend_above(figure, ax)
     return figure
 
 
-def cosines(tables: dict[str, pd.DataFrame]) -> Figure:
+def cosines(table: pd.DataFrame) -> Figure:
     """Plot the cosine of each matcher's gradient with that of the counted measure.
 
     Args:
-        tables: By loss, one row per matcher, as ``gradient_quality.compare`` returns it; the same matchers.
+        table: One row per loss and matcher: ``gradient_quality.compare``'s, with a column loss.
 
     Returns:
         The figure.
     """
-    figure, ax = plt.subplots(figsize=(10, 3.6), layout="constrained")
-    width = 0.8 / len(tables)
-    for k, (label, table) in enumerate(tables.items()):
-        place = np.arange(len(table)) + (k - (len(tables) - 1) / 2) * width
-        ax.bar(place, table["cosine to counted"], 0.9 * width, label=label, color=f"C{k}")
-    ax.set_xticks(np.arange(len(table)), table["matcher"], rotation=30, ha="right")
-    ax.axhline(0, color="black", linewidth=0.8)
-    ax.set_ylabel("cosine to the counted\nmeasure's gradient")
-    figure.legend(loc="outside upper center", ncols=len(tables), fontsize=9)
+    names = list(dict.fromkeys(table["matcher"]))
+    figure, ax = plt.subplots(figsize=(6.4, 0.3 * len(names) + 1.5))
+    styles = zip("osD^", ("ours", "fn", "object", "fp"), strict=True)
+    for (label, part), (marker, color) in zip(table.groupby("loss", sort=False), styles, strict=False):
+        values = part.set_index("matcher")["cosine to counted"].reindex(names)
+        ax.plot(values, range(len(names)), marker, color=COLORS[color], label=label, alpha=0.85)
+    ax.set_yticks(range(len(names)), names)
+    ax.invert_yaxis()
+    ax.grid(axis="y", color="#dddddd", linewidth=0.8)
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_xlabel("cosine to the counted measure's gradient")
+    _legend_above(figure, ax, columns=2)
     return figure
 
 
-#: A network has the same color in all figures.
+#: A network has the same color in all figures; networks with LSTMs are the dashed ones.
 _NETWORK_COLORS = {
     "seq_gru": "#0072B2",
     "seq_lstm": "#56B4E9",
     "paral_gru": "#E69F00",
-    "paral_lstm": "#F0E442",
+    "paral_lstm": "#A65E00",
     "1d_conv": "#999999",
     "min_sum": "#D55E00",
     "min_sum_rule": "#CC79A7",
@@ -228,14 +246,24 @@ def color_of(name: object) -> str:
     return _NETWORK_COLORS.get(str(name), "#444444")
 
 
-def _distances(ax: Axes, distance: Tensor, title: str = "D: distances") -> None:
+def line_of(name: object) -> str:
+    """Return the line style of a network or control."""
+    return "--" if str(name).endswith("lstm") else "-"
+
+
+def _legend_above(figure: Figure, ax: Axes, columns: int = 4) -> None:
+    """Put the legend above the axes, where it leaves them their width on a narrow page."""
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=columns, fontsize=9)
+
+
+def _distances(ax: Axes, distance: Tensor, title: str = "D (gray: gated out)") -> None:
     """Draw distances with a color bar, gated entries gray."""
     values = distance.detach().cpu().numpy()
     shown = np.ma.masked_where(values >= GATED, values)
     ax.set_facecolor("#dddddd")
     image = ax.imshow(shown, cmap="viridis", vmin=0, vmax=1)
     ax.figure.colorbar(image, ax=ax, shrink=0.7, aspect=12)
-    _label(ax, f"{title} (gray: gated out)")
+    _label(ax, title)
 
 
 def _assignment(ax: Axes, values: Tensor, title: str) -> None:

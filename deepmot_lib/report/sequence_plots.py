@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 from pandas import DataFrame
 
@@ -17,6 +20,8 @@ from ..boxes import feet
 from ..columns import XYXY
 from ..data.video import identity_color
 from .plots import image_axes
+
+_FOUND = "#FFE34D"  # a box without an identity
 
 
 def street(
@@ -45,7 +50,7 @@ def street(
             trail = past[past["id"] == identity].sort_values("frame")
             ax.plot(*feet(trail[XYXY].to_numpy(float)).T, color=identity_color(identity), linewidth=1.6)
     for box in table.to_dict("records"):
-        color: tuple[float, float, float] | str = "#FFE34D"
+        color: tuple[float, float, float] | str = _FOUND
         opacity = 1.0
         if box["id"] >= 0:
             color = identity_color(box["id"])
@@ -55,17 +60,40 @@ def street(
         ax.add_patch(
             Rectangle(corner, *size, edgecolor=color, facecolor="none", linewidth=1.6, alpha=opacity)
         )
-        if label:
-            value = box[label]
-            text = f"{value:.1f}" if isinstance(value, float) else f"{value}"
-            x, y = float(np.clip(box["x1"], 0, width - 1)), float(np.clip(box["y1"], 8, height - 1))
-            back = {"facecolor": color, "alpha": 0.85, "linewidth": 0, "pad": 0.6}
-            ax.text(x, y, text, fontsize=6, color="black", bbox=back, clip_on=True)
     ax.set(xlim=(0, width), ylim=(height, 0))
+    if label:
+        _labels(ax, table, label)
+
+
+def _labels(ax: Axes, table: DataFrame, label: str, size: float = 8) -> None:
+    """Print a column at a corner of each box: nearest people first, where possible beside other labels."""
+    left, right = ax.get_xlim()
+    bottom, top = ax.get_ylim()  # pixels from above: bottom is the larger
+    columns = ax.get_subplotspec().get_gridspec().ncols  # type: ignore[union-attr]
+    em = size * (right - left) * columns * ax.figure.dpi / (72 * ax.figure.bbox.width)
+    taken: list[Bbox] = []
+    for box in table.sort_values("y2", ascending=False).to_dict("records"):
+        value = box[label]
+        text = f"{value:.1f}" if isinstance(value, float) else f"{value}"
+        wide, high = em * (0.65 * len(text) + 0.2), 1.3 * em
+        corners = [
+            (x, y) for y in (box["y1"] - high, box["y2"] - high) for x in (box["x1"], box["x2"] - wide)
+        ]
+        places = [
+            Bbox.from_bounds(np.clip(x, left, right - wide), np.clip(y, top, bottom - high), wide, high)
+            for x, y in corners
+        ]
+        place = next((one for one in places if one.count_overlaps(taken) == 0), places[0])
+        taken.append(place)
+        color = identity_color(box["id"]) if box["id"] >= 0 else _FOUND
+        back = {"facecolor": color, "linewidth": 0, "pad": 0.6}
+        ink = "black" if np.dot(to_rgb(color), (0.3, 0.59, 0.11)) > 0.45 else "white"
+        x, y = (place.x0 + place.x1) / 2, (place.y0 + place.y1) / 2
+        ax.text(x, y, text, fontsize=size, color=ink, bbox=back, ha="center", va="center", clip_on=True)
 
 
 def streets(
-    panels: Mapping[str, tuple[Any, ...]], columns: int = 3, width: float = 3.6, label: str = ""
+    panels: Mapping[str, tuple[Any, ...]], columns: int = 2, width: float = 3.3, label: str = ""
 ) -> Figure:
     """Plot frames side by side; see :func:`street`.
 
@@ -91,18 +119,19 @@ def streets(
 
 def crowd_statistics(tables: Mapping[str, DataFrame]) -> Figure:
     """Plot people per frame, box heights [px] and visibility of ground truths by name."""
-    figure, axes = plt.subplots(1, 3, figsize=(12, 2.9))
+    figure, axes = plt.subplot_mosaic("PP;HV", figsize=(6.4, 4.8))
     colors = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
-    for (name, table), color in zip(tables.items(), colors, strict=False):
-        axes[0].plot(table.groupby("frame").size(), color=color, label=name)
-    axes[0].set(title="people in each frame", xlabel="frame", ylim=(0, None))
-    axes[0].legend(fontsize=8, loc="lower left")
+    lines = itertools.cycle(("-", "--", ":"))
+    for (name, table), color, line in zip(tables.items(), colors, lines, strict=False):
+        axes["P"].plot(table.groupby("frame").size(), line, color=color, label=name)
+    axes["P"].set(title="people in each frame", xlabel="frame", ylim=(0, None))
+    axes["P"].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     heights = [table["y2"] - table["y1"] for table in tables.values()]
     shown = [table["visibility"] for table in tables.values()]
-    axes[1].hist(heights, bins=24, stacked=True, color=colors[: len(tables)])
-    axes[1].set(title="height of the boxes", xlabel="height [px]", ylabel="boxes")
-    axes[2].hist(shown, bins=20, range=(0, 1), stacked=True, color=colors[: len(tables)])
-    axes[2].set(title="visible fraction of a person", xlabel="visibility")
+    axes["H"].hist(heights, bins=24, stacked=True, color=colors[: len(tables)])
+    axes["H"].set(title="height of the boxes", xlabel="height [px]", ylabel="boxes")
+    axes["V"].hist(shown, bins=20, range=(0, 1), stacked=True, color=colors[: len(tables)])
+    axes["V"].set(title="visible fraction of a person", xlabel="visibility")
     return figure
 
 
@@ -110,40 +139,38 @@ def detector_quality(matched: dict[str, tuple[DataFrame, DataFrame]]) -> Figure:
     """Plot each detector's recall by visibility, and the scores of its true and false detections.
 
     Args:
-        matched: By detector, what ``synthetic.match_detections`` returns.
+        matched: By detector, at most three, what ``synthetic.match_detections`` returns.
 
     Returns:
         The figure.
     """
-    figure, axes = plt.subplots(
-        1, 1 + len(matched), figsize=(12, 2.7), width_ratios=[1.5] + [1] * len(matched)
-    )
+    figure, axes = plt.subplot_mosaic([["recall"] * len(matched), list(matched)], figsize=(6.4, 4.8))
+    recalls, panels = axes["recall"], [axes[name] for name in matched]
     edges = np.linspace(0, 1, 11)
-    for ax, (name, (people, found)), color in zip(
-        axes[1:], matched.items(), ("#999999", "#E69F00", "#0072B2"), strict=False
-    ):
+    styles = zip(("#999999", "#E69F00", "#0072B2"), "osD", strict=True)
+    for ax, (name, (people, found)), (color, marker) in zip(panels, matched.items(), styles, strict=False):
         bins = np.clip(np.digitize(people["visibility"], edges) - 1, 0, 9)
         recall = people.groupby(bins)["found"].mean()
-        axes[0].plot((recall.index + 0.5) / 10, recall, marker="o", markersize=4, color=color, label=name)
+        recalls.plot((recall.index + 0.5) / 10, recall, marker=marker, markersize=5, color=color, label=name)
         true, scores = found["true"], found["conf"]
         ax.hist(scores[true], bins=20, range=(0, 1), color=color, label="true")
         ax.hist(scores[~true], bins=20, range=(0, 1), histtype="step", color="black", label="false")
-        ax.set(title=f"{name}: scores", xlabel="score", ylabel="detections" if ax is axes[1] else "")
-        ax.legend(fontsize=8, loc="upper left")
-    axes[0].set(title="people found, by visibility", xlabel="visibility", ylabel="recall", ylim=(0, 1.03))
-    axes[0].legend(fontsize=8)
+        ax.set(title=f"{name}: scores", xlabel="score", ylabel="detections" if ax is panels[0] else "")
+    panels[0].legend(loc="upper left")
+    recalls.set(title="people found, by visibility", xlabel="visibility", ylabel="recall", ylim=(0, 1.03))
+    recalls.legend()
     return figure
 
 
 def parts(split: Mapping[str, range], title: str = "") -> Figure:
     """Plot the parts of a sequence (train, val, test) as a bar along its frames."""
-    figure, ax = plt.subplots(figsize=(8, 1.0))
-    for (name, frames), color in zip(split.items(), ("#0072B2", "#999999", "#E69F00"), strict=True):
+    figure, ax = plt.subplots(figsize=(6.4, 1.1))
+    styles = zip(("#0072B2", "#999999", "#E69F00"), ("white", "black", "black"), strict=True)
+    for (name, frames), (color, ink) in zip(split.items(), styles, strict=True):
         ax.barh(0, len(frames), left=frames.start - 0.5, color=color)
         middle = (frames.start + frames.stop - 1) / 2
-        ax.text(
-            middle, 0, f"{name}\n{frames.start}-{frames.stop - 1}", ha="center", va="center", color="white"
-        )
+        text = f"{name}\n{frames.start}-{frames.stop - 1}"
+        ax.text(middle, 0, text, ha="center", va="center", color=ink)
     first, last = min(f.start for f in split.values()), max(f.stop for f in split.values()) - 1
     ax.set(yticks=[], xlabel="frame", title=title, xlim=(first - 0.5, last + 0.5))
     ax.spines["left"].set_visible(False)

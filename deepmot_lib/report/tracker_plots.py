@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
 from torch import Tensor
 
 from .. import evaluation
@@ -268,30 +267,37 @@ def strip(
     return figure
 
 
-def benchmark(table: pd.DataFrame) -> Figure:
-    """Draw the pooled rows of ``experiments.benchmark.local`` as bars, ours and others in two colors.
+_MEASURE_COLORS = (COLORS["ours"], COLORS["fp"], COLORS["object"], "black")  # MOTA, HOTA, IDF1, FPS
 
-    One line of panels per protocol, one panel per measure; frames per second on a logarithmic axis.
+
+def benchmark(table: pd.DataFrame) -> Figure:
+    """Plot the pooled rows of ``experiments.benchmark.local``: ours filled, others hollow.
+
+    One line of panels per protocol: measures in percent, and frames per second on a logarithmic axis.
     """
     pooled = table[table["sequence"] == evaluation.OVERALL]
     kinds = list(pooled["protocol"].unique())
-    measures = [name for name in ("MOTA", "HOTA", "IDF1", "FPS") if pooled[name].notna().any()]
-    height = 0.3 * pooled["method"].nunique() + 0.9
-    figure, axes = plt.subplots(len(kinds), len(measures), figsize=(13, height * len(kinds)), squeeze=False)
-    for line, kind in zip(axes, kinds, strict=True):
-        rows = pooled[pooled["protocol"] == kind]
-        place = np.arange(len(rows))[::-1]
-        colors = [COLORS["ours" if method in OURS else "fn"] for method in rows["method"]]
-        for ax, measure in zip(line, measures, strict=True):
-            bars = ax.barh(place, rows[measure], color=colors, height=0.7)
-            ax.bar_label(bars, fmt="%.0f" if measure == "FPS" else "%.1f", padding=3, fontsize=9)
-            ax.set_yticks(place, rows["method"] if ax is line[0] else [""] * len(rows))
-            ax.set_title(f"{measure} [{'1/s' if measure == 'FPS' else '%'}], {kind}")
-            ax.margins(x=0.18)
-            if measure == "FPS":
-                ax.set_xscale("log")
-                ax.xaxis.set_major_formatter(ScalarFormatter())
-    for label, color in (("ours", COLORS["ours"]), ("others", COLORS["fn"])):
-        axes[0, 0].barh(0, 0, color=color, label=label)
-    figure.legend(loc="outside upper right", ncols=2)
+    height = 0.27 * pooled["method"].nunique() + 0.7
+    figure, axes = plt.subplots(
+        len(kinds), 2, figsize=(6.4, height * len(kinds) + 0.4), squeeze=False, width_ratios=[2, 1]
+    )
+    for (left, right), kind in zip(axes, kinds, strict=True):
+        rows = pooled[pooled["protocol"] == kind].reset_index(drop=True)
+        ours = rows["method"].isin(list(OURS))
+        shown = (("MOTA", "o", left), ("HOTA", "s", left), ("IDF1", "D", left), ("FPS", "o", right))
+        for (measure, marker, ax), color in zip(shown, _MEASURE_COLORS, strict=True):
+            for part, face in ((rows[ours], color), (rows[~ours], "white")):
+                label = measure if face == color else ""
+                style = {"markerfacecolor": face, "color": color, "label": label}
+                ax.plot(part[measure].astype(float), part.index, marker, **style)
+        left.set_yticks(range(len(rows)), rows["method"])
+        right.set_yticks(range(len(rows)), [""] * len(rows))
+        right.set_xscale("log")
+        right.xaxis.set_major_formatter("{x:g}")
+        left.set(title=f"protocol {kind}", xlabel="%")
+        right.set(title="frames per second", xlabel="1/s")
+        for ax in (left, right):
+            ax.set_ylim(len(rows) - 0.5, -0.5)
+            ax.grid(axis="y", color="#dddddd", linewidth=0.8)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
