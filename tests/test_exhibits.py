@@ -48,6 +48,8 @@ def test_columns_to_be_seen_are_chosen(displayed):
     assert displayed[0]["text/html"].split("<details>")[0].count("<th>") == 2
     exhibits.show(TABLE[["loss", "HOTA"]])
     assert "<details>" not in displayed[1]["text/html"]
+    exhibits.show(TABLE[["loss", "HOTA"]], folded=TABLE)
+    assert displayed[2]["text/html"].split("<details>")[1].count("<th>") == 9
     with pytest.raises(ValueError, match="9 columns do not fit"):
         exhibits.show(TABLE, list(TABLE))
 

@@ -83,3 +83,15 @@ def test_narrow_has_the_main_columns_as_text_with_deviations():
         ["seq", "92.9", "90.0 ± 0.5", "326", "122", "1.2"],
         ["1d", "56.4", "", "9", "", ""],
     ]
+
+
+def test_differences_have_a_star_where_the_seeds_tell_them():
+    ours = pd.DataFrame({"axis": "row", "network": ["seq", "1d"], "WA": [95.0, 90.0], "IDS": [40.0, 41.0]})
+    both = tables.beside(PAPER, ours, KEYS).assign(**{"WA std": [1.0, 2.0], "IDS std": [3.0, 4.0]})
+    found = tables.differences(both, ["network"], [("seq", "1d"), ("seq", "none")], {"WA": 1, "IDS": 0})
+    assert found.to_numpy().tolist() == [["seq", "1d", "+36.4", "+5.0 ± 2.2 *", "+317", "-1 ± 5"]]
+    half = both.assign(**{"WA (ours)": [95.0, np.nan], "IDS (ours)": [40.0, np.nan]})
+    assert tables.differences(half, ["network"], [("seq", "1d")], {"WA": 1}).empty
+    once = both.assign(**{"WA std": np.nan, "IDS std": np.nan})
+    found = tables.differences(once, ["network"], [("1d", "seq")], {"WA": 1, "IDS": 0})
+    assert found.iloc[0]["WA, ours"] == "-5.0" and found.iloc[0]["IDS, ours"] == "+1"

@@ -98,6 +98,29 @@ def test_the_nearest_person_is_drawn_last():
         assert near(video.draw(GRAY, rows, table())[120, 99:102], rgb(1)).any()
 
 
+def test_numbers_of_people_who_overlap_are_all_to_be_seen():
+    """Where three boxes begin at one corner, and at the picture's edge."""
+    picture = np.zeros((240, 320, 3), np.uint8)
+    for left, top in ((100, 80), (0, 0), (300, 2)):
+        people = table(*((1, k, left + k, top + k, left + 40, top + 120) for k in (3, 4, 5)))
+        drawn = video.draw(picture, people, people[:0])
+        alone = [video.draw(picture, people[k : k + 1], people[:0]) for k in range(3)]
+        for identity, single in zip((3, 4, 5), alone, strict=True):
+            inked = (near(single, rgb(identity)).sum(), near(drawn, rgb(identity)).sum())
+            assert inked[1] > 0.55 * inked[0], f"the number of {identity} is hidden"
+
+
+def test_tags_do_not_overlap_and_the_front_one_stays():
+    corners, sizes = [(50.0, 40.0), (52.0, 41.0), (51.0, 40.0), (50.0, 44.0)], [(12, 15)] * 4
+    places = video._places(corners, sizes, (240, 320))
+    assert places[-1] == (50, 44)
+    rectangles = [(*place, *size) for place, size in zip(places, sizes, strict=True)]
+    for k, one in enumerate(rectangles):
+        assert not any(video._overlap(one, other) for other in rectangles[:k])
+    assert video._places([], [], (240, 320)) == []
+    assert video._places([(5.0, 5.0)], [(300, 400)], (240, 320)) == [(0, 0)]
+
+
 def test_nothing_and_boxes_at_the_edge():
     assert np.array_equal(video.draw(GRAY, table(), table()), GRAY)
     edge = table((1, 7, -20, -30), (1, 8, 310, 200), (1, 9, 500, 500))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -73,9 +73,12 @@ def draw(picture: Picture, now: pd.DataFrame, past: pd.DataFrame, marks: Collect
             layer.ring(box, unit)
         layer.box(box, _rgb(identity), unit)
     drawn = layer.over(picture)
-    for identity, (x1, y1, _, _) in boxes:
-        tag = _tag(f"{identity}", _rgb(identity), text, identity in marks)
-        _paste(drawn, tag, x1 - unit, y1 + unit - tag.shape[0])
+    tags = [_tag(f"{identity}", _rgb(identity), text, identity in marks) for identity, _ in boxes]
+    corners = [(box[0] - unit, box[1] + unit - len(tag)) for tag, (_, box) in zip(tags, boxes, strict=True)]
+    for tag, place in zip(
+        tags, _places(corners, [tag.shape[:2] for tag in tags], drawn.shape[:2]), strict=True
+    ):
+        _paste(drawn, tag, *place)
     return drawn
 
 
@@ -150,6 +153,42 @@ def _tag(text: str, color: Color, size: int, alarm: bool) -> NDArray[np.uint8]:
     dark = np.dot(color, (0.299, 0.587, 0.114)) > 128
     pen.text((pad - left, pad - top), text, font=font, fill=(0, 0, 0) if dark else (255, 255, 255))
     return np.asarray(image.resize((width // scale, height // scale), Image.Resampling.BOX))
+
+
+def _places(
+    corners: Sequence[tuple[float, float]], sizes: Sequence[tuple[int, int]], size: tuple[int, int]
+) -> list[tuple[int, int]]:
+    """Place tags so that none hides another, as far as there is room: those in front stay where they are.
+
+    Args:
+        corners: (left, top) [px] where each should be, the one in front last.
+        sizes: (height, width) [px] of each.
+        size: (height, width) [px] of the picture.
+
+    Returns:
+        (left, top) of each, in the picture.
+    """
+    taken: list[tuple[int, int, int, int]] = []
+    for (left, top), (tall, wide) in zip(reversed(corners), reversed(sizes), strict=True):
+        x, y = (
+            int(np.clip(round(v), 0, max(0, end)))
+            for v, end in ((left, size[1] - wide), (top, size[0] - tall))
+        )
+        steps = [(0, -1), (0, -2), (1, 0), (-1, 0), (0, 1), (0, -3), (1, -1), (-1, -1)]
+        tried = [(x, y), *((x + right * wide, y + down * tall) for right, down in steps)]
+        inside = [
+            (a, b) for a, b in tried if 0 <= a <= max(0, size[1] - wide) and 0 <= b <= max(0, size[0] - tall)
+        ]
+        x, y = min(inside, key=lambda at: sum(_overlap((*at, tall, wide), other) for other in taken))
+        taken.append((x, y, tall, wide))
+    return [(x, y) for x, y, _, _ in reversed(taken)]
+
+
+def _overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> int:
+    """Return the area [px] that two tags (left, top, height, width) share."""
+    across = min(one[0] + one[3], other[0] + other[3]) - max(one[0], other[0])
+    down = min(one[1] + one[2], other[1] + other[2]) - max(one[1], other[1])
+    return max(0, across) * max(0, down)
 
 
 def _paste(picture: Picture, tag: NDArray[np.uint8], left: float, top: float) -> None:

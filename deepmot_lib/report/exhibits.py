@@ -32,7 +32,13 @@ def banner(settings: Settings) -> None:
         )
 
 
-def show(frame: pd.DataFrame, columns: Sequence[str] = (), caption: str = "", decimals: int = 2) -> None:
+def show(
+    frame: pd.DataFrame,
+    columns: Sequence[str] = (),
+    caption: str = "",
+    decimals: int = 2,
+    folded: pd.DataFrame | None = None,
+) -> None:
     """Display a table of at most eight columns; what else it has is folded below.
 
     Fractions are rounded, counts are whole, and what was not run is an empty cell.
@@ -42,6 +48,7 @@ def show(frame: pd.DataFrame, columns: Sequence[str] = (), caption: str = "", de
         columns: Those to be seen at once; by default the first eight.
         caption: Markdown above it.
         decimals: Of fractions.
+        folded: The table to fold below it; by default the same where it has more columns.
 
     Raises:
         ValueError: more than eight columns are to be seen at once.
@@ -53,14 +60,16 @@ def show(frame: pd.DataFrame, columns: Sequence[str] = (), caption: str = "", de
     seen = list(columns) or list(frame)[:MOST_COLUMNS]
     if len(seen) > MOST_COLUMNS:
         raise ValueError(f"{len(seen)} columns do not fit on a page: name at most {MOST_COLUMNS}")
-    written = pd.DataFrame({name: texts(frame[name], decimals) for name in frame})
-    html = _html(written[seen])
-    if len(seen) < len(written.columns):
-        summary = f"all {len(written.columns)} columns"
-        html += f"<details><summary>{summary}</summary>{_html(written)}</details>"
+    written = _written(frame[seen], decimals)
+    html = _html(written)
+    if folded is None and len(seen) < len(frame.columns):
+        folded = frame
+    if folded is not None:
+        whole = _html(_written(folded, decimals))
+        html += f"<details><summary>all {len(folded.columns)} columns</summary>{whole}</details>"
     if caption:
         say(caption)
-    display({"text/html": html, "text/plain": to_markdown(written[seen])}, raw=True)
+    display({"text/html": html, "text/plain": to_markdown(written)}, raw=True)
 
 
 def only_run(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
@@ -129,6 +138,10 @@ def published_figure(name: str, folder: Path = PUBLISHED) -> None:
 def _origin(made_from: dict[str, Any]) -> str:
     known = (key for key in _SAID_OF_PUBLISHED if made_from.get(key) is not None)
     return "; ".join(f"{key}: {in_words(made_from[key])}" for key in known)
+
+
+def _written(frame: pd.DataFrame, decimals: int) -> pd.DataFrame:
+    return pd.DataFrame({name: texts(frame[name], decimals) for name in frame})
 
 
 def _html(written: pd.DataFrame) -> str:

@@ -10,9 +10,12 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from .. import evaluation
+from ..boxes import feet
+from ..columns import XYXY
 from ..data import mot
 from ..data.video import draw
 from ..evaluation.switches import identity_switches
@@ -129,9 +132,9 @@ def _tracks(
     limits = ax.axis()
     ax.imshow(frame.image.permute(1, 2, 0).cpu(), extent=(0, width, height, 0), alpha=0.75)
     ax.axis(limits)
-    draw_boxes(ax, frame.boxes.cpu(), "object")
+    draw_boxes(ax, frame.boxes.cpu().numpy(), "object")
     index = list(range(len(boxes)) if chosen is None else chosen)
-    draw_boxes(ax, boxes[index].cpu(), "prediction", [names[k] for k in index] if names else ())
+    draw_boxes(ax, boxes[index].cpu().numpy(), "prediction", [names[k] for k in index] if names else ())
 
 
 def _around(frame: LabeledFrame, boxes: Sequence[Tensor]) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -148,27 +151,40 @@ def _around(frame: LabeledFrame, boxes: Sequence[Tensor]) -> tuple[tuple[float, 
     )
 
 
-def rows(ours: pd.DataFrame, keys: list[str], measures: Sequence[str] = ("MOTA", "IDF1", "IDS")) -> Figure:
-    """Plot the rows of a table, one panel per measure, with error bars of one standard deviation over seeds.
+def rows(
+    table: pd.DataFrame, keys: Sequence[str], measures: Sequence[str] = ("MOTA", "IDF1", "IDS")
+) -> Figure:
+    """Plot our rows of a table, one panel per measure, with error bars of one standard deviation over seeds.
 
     Args:
-        ours: The table, as ``experiments.rows.table`` returns it.
+        table: The table, as ``tables.beside`` makes it; columns ``X std``, if any, are the deviations.
         keys: Columns that name a row.
         measures: Columns to plot.
 
     Returns:
         The figure.
     """
-    labels = [" ".join(row) for row in ours[keys].to_numpy()]
-    height = 0.34 * len(labels) + 1.0
-    figure, axes = plt.subplots(1, len(measures), figsize=(3.4 * len(measures), height), sharey=True)
+    labels = [" ".join(map(str, row)) for row in table[list(keys)].to_numpy()]
+    size = (2.4 * len(measures), 0.3 * len(labels) + 0.9)
+    figure, axes = plt.subplots(1, len(measures), figsize=size, sharey=True, squeeze=False)
     place = np.arange(len(labels))[::-1]
-    for ax, measure in zip(np.atleast_1d(axes), measures, strict=True):
-        spread = ours.get(f"{measure} std")
+    for ax, measure in zip(axes[0], measures, strict=True):
+        values = table[f"{measure} (ours)"].astype(float)
         ax.errorbar(
-            ours[measure], place, xerr=spread, fmt="o", color=COLORS["ours"], ecolor="black", capsize=3
+            values,
+            place,
+            xerr=table.get(f"{measure} std"),
+            fmt="o",
+            color=COLORS["ours"],
+            ecolor="black",
+            capsize=3,
         )
         ax.set(title=measure + (" (down is better)" if measure == "IDS" else " [%]"), ylim=(-0.6, None))
+        # Differences of less than a point are none: they do not fill the axis.
+        low, high = ax.get_xlim()
+        missing = max(0.0, 2 - (high - low)) / 2
+        ax.set_xlim(low - missing, high + missing)
+        ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
         ax.grid(axis="y", color="#E5E5E5")
         ax.set_yticks(place, labels)
     return figure
@@ -244,10 +260,10 @@ def strip(
         The figure.
     """
     x1, y1, x2, y2 = region or (0, 0, sequence.width, sequence.height)
-    width = 14 / len(frames)
+    width = 8 / len(frames)
     height = width * (y2 - y1) / (x2 - x1)
     figure, axes = plt.subplots(
-        len(variants), len(frames), figsize=(14, (height + 0.05) * len(variants) + 0.4), squeeze=False
+        len(variants), len(frames), figsize=(8, (height + 0.05) * len(variants) + 0.4), squeeze=False
     )
     gt = mot.pedestrians(sequence.gt())
     trail = round(_TRAIL_S * (sequence.frame_rate or 25))
@@ -265,6 +281,35 @@ def strip(
             last = frame
         row[0].set_ylabel(name, fontsize=10)
     return figure
+
+
+def around_switches(
+    sequence: mot.Sequence, variants: Mapping[str, pd.DataFrame], frames: Sequence[int]
+) -> tuple[int, int, int, int]:
+    """Choose the quarter of the image, (x1, y1, x2, y2) [px], in which most tracks switch.
+
+    Args:
+        sequence: The sequence with its ground truth.
+        variants: By name, tracks: a table with ``tracking.COLUMNS``.
+        frames: The frames to look at, ascending; where nothing switches in between, it is the whole image.
+    """
+    gt = mot.pedestrians(sequence.gt())
+    places = []
+    for boxes in variants.values():
+        switched = identity_switches(gt[gt["frame"].isin(boxes["frame"])], boxes)
+        here = switched[switched["frame"].between(frames[0], frames[-1])]
+        places.append(boxes.merge(here, left_on=["frame", "id"], right_on=["frame", "after"]))
+    found = pd.concat(places)
+    if found.empty:
+        return 0, 0, sequence.width, sequence.height
+    width, height = sequence.width // 2, sequence.height // 2
+    middle = feet(found[XYXY].to_numpy(float))
+    # The place from which most others are within the quarter.
+    near = (abs(middle[:, None] - middle) <= (width / 2, height / 2)).all(-1).sum(1)
+    x, y = middle[near.argmax()]
+    left = int(np.clip(x - width / 2, 0, sequence.width - width))
+    top = int(np.clip(y - 0.7 * height, 0, sequence.height - height))
+    return left, top, left + width, top + height
 
 
 _MEASURE_COLORS = (COLORS["ours"], COLORS["fp"], COLORS["object"], "black")  # MOTA, HOTA, IDF1, FPS
