@@ -136,19 +136,23 @@ def _tracker_runs(
     """Tables 1 to 3 with so many seeds: of Table 2 these ``losses`` besides Eq. 9 and smooth L1, and as their
     control Tracktor trained on as a detector; with one seed, the control ``heads``, Eq. 9 as the paper's text
     has it and with these ``matchers`` in place of the DHN, and two losses beyond the paper."""
-    rows = [("tracktor", loss, reid) for loss in ("detector", "smooth_l1") for reid in ("none", "external")]
-    rows += [("tracktor", DEEPMOT, reid, DHN) for reid in ("none", "external", "head")]
-    rows += [("tracktor", loss, "head", DHN) for loss in losses]
+    rows = [
+        TrackerRun("tracktor", loss, reid)
+        for loss in ("detector", "smooth_l1")
+        for reid in ("none", "external")
+    ]
+    rows += [TrackerRun("tracktor", DEEPMOT, reid, DHN) for reid in ("none", "external", "head")]
+    rows += [TrackerRun("tracktor", loss, "head", DHN) for loss in losses]
     for tracker in ("goturn", "siamrpn"):
-        rows += [(tracker, "smooth_l1", "none", "none"), (tracker, DEEPMOT, "none", DHN)]
-    vanilla = [("tracktor", "vanilla", reid) for reid in ("none", "external")]
-    vanilla += [(tracker, "vanilla", "none") for tracker in ("goturn", "siamrpn")]
-    seeded = tuple(TrackerRun(*row, seed=seed) for row in rows for seed in range(seeds))
+        rows += [TrackerRun(tracker, "smooth_l1"), TrackerRun(tracker, DEEPMOT, "none", DHN)]
+    vanilla = [TrackerRun("tracktor", "vanilla", reid) for reid in ("none", "external")]
+    vanilla += [TrackerRun(tracker, "vanilla") for tracker in ("goturn", "siamrpn")]
+    seeded = tuple(row._replace(seed=seed) for row in rows for seed in range(seeds))
     once = [TrackerRun("tracktor", DEEPMOT, "head", DHN, "paper")]
     once += [TrackerRun("tracktor", DEEPMOT, head, DHN) for head in heads]
     once += [TrackerRun("tracktor", DEEPMOT, "head", matcher) for matcher in matchers]
     once += [TrackerRun("tracktor", "soft_hota", "head", DHN), TrackerRun("tracktor", "unitrack")]
-    return (*(TrackerRun(*row) for row in vanilla), *seeded, *once)
+    return (*vanilla, *seeded, *once)
 
 
 _TABLE2 = ("dMOTP", "dMOTA", "dMOTA+dMOTP-IDS")
