@@ -1,6 +1,7 @@
 """The workflow in a small checkout: odd paths, two runs at once, and going on after a kill."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -104,6 +105,9 @@ def test_a_checkout_of_any_name(tmp_path):
     done = start(folder, TARGET)
     told, _ = done.communicate(timeout=120)
     assert done.returncode == 0, told
+    lines = [line for line in told.splitlines() if "WARNING" not in line]
+    assert lines[0] == f"1 jobs; each has its log in {folder / 'runs' / 'smoke' / 'logs'}"
+    assert re.fullmatch(r"\[1/1\] 05 deepmot loss \.\.\. \d+ s", lines[-1]) and len(lines) == 2, told
     assert printed(folder / TARGET) == f"{folder / 'notebooks'} {folder} {folder / PYTHON}\n"
     assert set(listing(folder)) - set(before) == {".snakemake", "runs"}
     again = start(folder, TARGET)

@@ -3,8 +3,9 @@
     python -m deepmot_lib.experiments.workflow smoke --cores 2
     python -m deepmot_lib.experiments.workflow paper --executor slurm --jobs 20
 
-Other options go to Snakemake. Snakemake's own lock outlives a killed run and must then be removed by hand;
-the lock that is taken here in its place is released by the system, whatever ends the run.
+A line is printed for each finished job. Other options go to Snakemake, which tells more on another machine
+(``--executor``), with ``--dry-run`` and with ``--verbose``. Its own lock outlives a killed run and must then
+be removed by hand; the lock that is taken here in its place is released by the system, whatever ends the run.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import folders, settings
+from . import folders, progress, settings
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+#: With one of these it is Snakemake that prints.
+_TOLD_BY_SNAKEMAKE = ("--executor", "-e", "--dry-run", "--dryrun", "-n", "--verbose", "--quiet", "-q")
 SNAKEFILE = Path(__file__).parents[2] / "Snakefile"
 
 
@@ -85,6 +88,9 @@ def run(profile: str, *options: str) -> int:
     with only_run(root / "runs" / chosen.name):
         from snakemake.cli import main as snakemake
 
+        if not set(options) & set(_TOLD_BY_SNAKEMAKE):
+            progress.register(root, root / "runs" / chosen.name / "logs")
+            options = ("--logger", progress.PLUGIN, *options)
         try:
             snakemake(
                 [
