@@ -1,4 +1,5 @@
 # make reproduce [PROFILE=smoke|standard|paper]   run the whole workflow, write runs/<profile>
+# make rehearse PROFILE=paper                     what a run will take and what is missing for it, in minutes
 # make check                                      lint, types and the fast tests: the inner loop
 # make test                                       lint, types, all tests and doctests, every notebook
 # make docs                                       the API's pages, to runs/docs
@@ -16,10 +17,13 @@ READY := $(VENV)/.installed
 # One process per core, each with one thread and whole files.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: reproduce publish verify check test docs lab bench notebooks clean
+.PHONY: reproduce rehearse publish verify check test docs lab bench notebooks clean
 
 reproduce: $(READY)
-	$(BIN)/python -m deepmot_lib.experiments.workflow $(PROFILE) --cores $(CORES) --quiet rules
+	$(BIN)/python -m deepmot_lib.experiments.workflow $(PROFILE) --cores $(CORES)
+
+rehearse: $(READY)
+	$(BIN)/python -m deepmot_lib.experiments.rehearsal $(PROFILE)
 
 publish: $(READY)
 	$(BIN)/python -m deepmot_lib.report.publish $(PROFILE)

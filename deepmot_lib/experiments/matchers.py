@@ -26,6 +26,7 @@ from ..training.checkpoint import CheckpointFile
 from ..training.matcher import MatcherTraining
 from ..training.prices import PriceTraining
 from ..training.schedules import DHNSchedule, PriceSchedule
+from ..training.trainer import Training
 from . import tables
 from .experiment import Experiment
 from .fingerprints import Fingerprint, fresh, stamped
@@ -91,7 +92,7 @@ def train(experiment: Experiment, run: MatcherRun) -> TrainedMatcher:
     if run.variant in matchers.CONTROLS:
         return TrainedMatcher(matchers.freeze(matcher))
     schedule = experiment.settings.schedule(run.variant)
-    kind = PriceTraining if isinstance(schedule, PriceSchedule) else MatcherTraining
+    kind = _kind(schedule)
     data = experiment.pairs(run.pairs)
     wanted = Fingerprint(
         settings={"run": run, "schedule": _of_training(schedule), "options": matcher.options},
@@ -103,8 +104,8 @@ def train(experiment: Experiment, run: MatcherRun) -> TrainedMatcher:
     if history.is_file() and fresh(weight_files.stamp(weights), wanted, f"weights of {run.label}"):
         matchers.load_weights(matcher, weights)
         return TrainedMatcher(matchers.freeze(matcher), pd.read_csv(history), weights)
-    training = kind(matcher, data.train, schedule, run.seed)  # type: ignore[arg-type]
-    trained = trainer.train(training, CheckpointFile(place / "checkpoint.pt", asdict(wanted)))
+    learning = kind(matcher, data.train, schedule, run.seed)  # type: ignore[arg-type]
+    trained = trainer.train(learning, CheckpointFile(place / "checkpoint.pt", asdict(wanted)))
     with stamped(history, wanted) as temporary:
         trained.to_csv(temporary, index=False)
     made_from = experiment.provenance(data=data.description, seeds=[run.seed], schedule=schedule.describe())
@@ -119,6 +120,13 @@ def train(experiment: Experiment, run: MatcherRun) -> TrainedMatcher:
         },
     )
     return TrainedMatcher(matchers.freeze(matcher), trained, weights)
+
+
+def training(experiment: Experiment, run: MatcherRun) -> Training:
+    """Return the training of a new matcher, as :func:`train` has it; a control has none."""
+    schedule = experiment.settings.schedule(run.variant)
+    matcher = _create(experiment, run.variant)
+    return _kind(schedule)(matcher, experiment.pairs(run.pairs).train, schedule, run.seed)  # type: ignore[arg-type]
 
 
 def score(experiment: Experiment, run: MatcherRun, trained: TrainedMatcher) -> pd.DataFrame:
@@ -226,6 +234,10 @@ def ship(experiment: Experiment, run: MatcherRun, target: Path = matchers.WEIGHT
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(card, indent=1) + "\n")
     return path
+
+
+def _kind(schedule: DHNSchedule | PriceSchedule) -> type[PriceTraining] | type[MatcherTraining]:
+    return PriceTraining if isinstance(schedule, PriceSchedule) else MatcherTraining
 
 
 def _create(experiment: Experiment, variant: str) -> Matcher:

@@ -6,7 +6,7 @@ weights and code is reused; all else is made now.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
@@ -134,9 +134,7 @@ def train(experiment: Experiment, run: TrackerRun) -> TrainedTracker:
         tracker = trackers.load(weights, experiment.device)
         _keep_features(experiment, tracker)
         return TrainedTracker(tracker, pd.read_csv(history), weights)
-    tracker, training = (
-        _pretraining(experiment, run) if start is None else _finetuning(experiment, run, start)
-    )
+    tracker, training = _pretrained(experiment, run) if start is None else _finetuned(experiment, run, start)
     losses = trainer.train(training, CheckpointFile(place / "checkpoint.pt", asdict(wanted)))
     tracker.eval()
     with stamped(history, wanted) as temporary:
@@ -216,18 +214,55 @@ def embedder_weights(experiment: Experiment) -> Path:
 # --- the trainings ------------------------------------------------------------------------------------------
 
 
-def _pretraining(experiment: Experiment, run: TrackerRun) -> tuple[Tracker, Training]:
-    settings = experiment.settings.trackers
+def new_tracker(experiment: Experiment, run: TrackerRun, **options: Any) -> Tracker:
+    """Return the untrained tracker of a run; raises as ``trackers.create``."""
     torch.manual_seed(run.seed)
-    tracker = trackers.create(run.tracker, **settings.options[run.tracker]).to(experiment.device)
+    chosen = experiment.settings.trackers.options[run.tracker] | options
+    return trackers.create(run.tracker, **chosen).to(experiment.device)
+
+
+def pretraining(experiment: Experiment, run: TrackerRun, tracker: Tracker) -> Training:
+    """Return the training of a new tracker: as a detector, or on pairs of crops."""
+    settings, data = experiment.settings.trackers, experiment.tracking.training
     if isinstance(tracker, Tracktor):
-        return tracker, DetectorTraining(
-            tracker.detector, experiment.tracking.training, settings.detector, run.seed
-        )
-    return tracker, SiameseTraining(tracker, experiment.tracking.training, settings.pairs, run.seed)  # type: ignore[arg-type]
+        return DetectorTraining(tracker.detector, data, settings.detector, run.seed)
+    return SiameseTraining(tracker, data, settings.pairs, run.seed)  # type: ignore[arg-type]
 
 
-def _finetuning(experiment: Experiment, run: TrackerRun, start: TrainedTracker) -> tuple[Tracker, Training]:
+def finetuning(
+    experiment: Experiment,
+    run: TrackerRun,
+    tracker: Tracker,
+    validation: Callable[[], float] | None = None,
+    matrices: Path | None = None,
+) -> Training:
+    """Return the training of a pretrained tracker by the loss of a run.
+
+    Args:
+        experiment: The experiment.
+        run: The run.
+        tracker: What is trained, with a head where the run has one.
+        validation: Scores its state.
+        matrices: The folder for matrices of the training.
+    """
+    settings, data = experiment.settings.trackers, experiment.tracking.training
+    if run.loss == "detector":
+        assert validation is not None
+        schedules = (settings.detector, settings.rollout)
+        return ContinuedTraining(_tracktor(tracker), data, *schedules, run.seed, validation)
+    between = None if run.matcher == "none" else matcher(experiment, run.matcher)
+    tracked = (tracker, data, run.loss, between)
+    if _rolls_out(run):
+        return RolloutTraining(*tracked, settings.rollout, run.seed, validation, matrices)
+    return DeepMOTTraining(*tracked, settings.training, run.seed, run.has_head, validation, matrices)
+
+
+def _pretrained(experiment: Experiment, run: TrackerRun) -> tuple[Tracker, Training]:
+    tracker = new_tracker(experiment, run)
+    return tracker, pretraining(experiment, run, tracker)
+
+
+def _finetuned(experiment: Experiment, run: TrackerRun, start: TrainedTracker) -> tuple[Tracker, Training]:
     data, tracker = experiment.tracking, start.tracker
     if run.has_head:
         tracker = _tracktor(tracker).with_head(trained_head(experiment, run, start))
@@ -237,16 +272,8 @@ def _finetuning(experiment: Experiment, run: TrackerRun, start: TrainedTracker) 
         results = {one.name: networks.track(one, mot.split(one)["val"]) for one in data.evaluation}
         return float(sequences.evaluate(results, data.evaluation, "val")["MOTA"].loc[evaluation.OVERALL])
 
-    settings, matrices = experiment.settings.trackers, folder(experiment, run) / "matrices"
-    if run.loss == "detector":
-        schedules = (settings.detector, settings.rollout)
-        detector = ContinuedTraining(_tracktor(tracker), data.training, *schedules, run.seed, validation)
-        return tracker, detector
-    between = None if run.matcher == "none" else matcher(experiment, run.matcher)
-    tracked = (tracker, data.training, run.loss, between)
-    if _rolls_out(run):
-        return tracker, RolloutTraining(*tracked, settings.rollout, run.seed, validation, matrices)
-    return tracker, DeepMOTTraining(*tracked, settings.training, run.seed, run.has_head, validation, matrices)
+    matrices = folder(experiment, run) / "matrices"
+    return tracker, finetuning(experiment, run, tracker, validation, matrices)
 
 
 def _rolls_out(run: TrackerRun) -> bool:
