@@ -215,6 +215,23 @@ rule benchmark:
         run()
 
 
+rule beyond_the_paper:
+    input:
+        rules.data.output,
+        TRACKERS,
+        source=source("11_beyond_the_paper"),
+    output:
+        notebook=f"{NOTEBOOKS}/11_beyond_the_paper.ipynb",
+        table=f"{TABLES}/beyond.csv",
+        figure=f"{FIGURES}/11_hota_forces.png",
+    params:
+        code=code("11_beyond_the_paper"),
+    log:
+        f"{RUNS}/logs/11_beyond_the_paper.log",
+    shell:
+        run()
+
+
 STORY = [
     "index",
     "01_distance_metrics",
@@ -249,6 +266,7 @@ FINISHED = [
     TRACKERS,
     rules.tracker_ablation.output,
     rules.benchmark.output,
+    rules.beyond_the_paper.output,
     expand(rules.story.output, name=STORY),
 ]
 

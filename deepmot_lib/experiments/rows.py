@@ -61,7 +61,15 @@ TABLES: dict[int, dict[tuple[str, ...], tuple[str, ...]]] = {
 
 #: Beyond the paper: who recognizes people, the loss, and the run; the rows that it stands beside come first.
 BEYOND: dict[tuple[str, ...], tuple[str, ...]] = {
-    **{("nobody", name): _run("tracktor", loss) for name, loss in [*_LOSSES, ("after UniTrack", "unitrack")]},
+    **{
+        ("nobody", name): _run("tracktor", loss)
+        for name, loss in [
+            _LOSSES[0],
+            ("Vanilla, trained on", "detector"),
+            *_LOSSES[1:],
+            ("after UniTrack", "unitrack"),
+        ]
+    },
     **{
         ("ReID head", name): _run("tracktor", loss, "head")
         for name, loss in (("DeepMOT", DEEPMOT), ("soft HOTA", "soft_hota"))

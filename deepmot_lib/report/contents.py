@@ -56,6 +56,14 @@ _FIGURES = {
     "08_strip": "The same frames: ground truth, Vanilla, Smooth L1, DeepMOT; a red ring marks a switch",
     "08_loss_and_mota": "The training loss and MOTA on third quarters, one point a validation",
     "09_benchmark": "Ours and others on the same detections",
+    "11_messages": "min_sum: three tracks that are nearest to one object",
+    "11_price_of_accuracy": "What accuracy costs: Sinkhorn and message passing",
+    "11_hota_thresholds": "HOTA of TUD-Campus over the overlap that a match needs, counted and soft",
+    "11_hota_forces": "Beside Fig. 9: what pulls at the boxes for HOTA",
+    "11_hota_past": "HOTA's pull to the wrong object, by the length of the past",
+    "11_reach": "How strongly each loss pulls a box that stands beside its object",
+    "11_losses": "Losses beyond the paper",
+    "11_scale_and_temperature": "Where the gradient of the counts dies, and what brings it back",
     "fig8": "Fig. 8: accuracy on uniform random matrices as they grow",
 }
 
@@ -91,6 +99,13 @@ _BEYOND = (
         "matchers.csv",
         "Beyond the paper: which matcher trains the better tracker",
         "Tracktor with its ReID head, trained by Eq. 9 through each matcher, one seed; last quarters.",
+        2,
+    ),
+    (
+        "beyond.csv",
+        "Beyond the paper: which loss trains the better tracker",
+        "Tracktor trained by a differentiable HOTA and by a loss after UniTrack (docs/deviations.md), one "
+        "seed each, below the rows that they stand beside; last quarters.",
         2,
     ),
     (

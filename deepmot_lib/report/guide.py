@@ -215,6 +215,24 @@ STOPS = (
         ),
     ),
     Stop(
+        "11_beyond_the_paper",
+        "Beyond the paper: messages, HOTA, and where gradients die",
+        (
+            "How tracks and objects bargain their way to an exact assignment.",
+            "How HOTA becomes differentiable, and what the past of a track adds to the gradient.",
+            "What a loss that knows all identities does instead, and how far each loss sees.",
+            "Why an accurate matcher has no slope, and what a temperature does about it.",
+        ),
+        "About two minutes on one CPU core; a tracker that is missing is trained on the spot.",
+        (
+            Place("", "An assignment by messages", "matchers.min_sum"),
+            Place("", "HOTA, softly", "soft_hota"),
+            Place("", "A loss after UniTrack", "training.objectives.unitrack"),
+            Place("", "Trackers trained by them", "training.rollout"),
+            Place("", "Where the gradient of the counts dies", "experiments.gradient_quality"),
+        ),
+    ),
+    Stop(
         "12_your_own_data",
         "Your own data: check, track, train, evaluate",
         (

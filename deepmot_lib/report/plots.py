@@ -318,7 +318,7 @@ def pull_grid(
     Args:
         scenes: By title, a frame and its forces.
         image_size: (height, width) [px].
-        names: Terms of the loss.
+        names: Terms of the loss, or other names of ``Forces.pulls``.
 
     Returns:
         The figure.
@@ -329,7 +329,8 @@ def pull_grid(
     for row, (title, (frame, forces)) in zip(axes, scenes.items(), strict=True):
         values = forces.terms._asdict() | {"loss": forces.terms.total}
         for ax, name in zip(row, names, strict=True):
-            pull_axes(ax, frame, image_size, f"{name} = {values[name.lower()]:.2f}")
+            value = values.get(name.lower())
+            pull_axes(ax, frame, image_size, name if value is None else f"{name} = {value:.2f}")
             pulled(ax, frame, forces, image_size, name)
         row[0].set_ylabel(title)
     return figure
