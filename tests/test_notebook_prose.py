@@ -9,9 +9,6 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from .test_notebooks import COMMITTED
 
-#: Written before the rule; whoever revises one of these takes it off the list.
-OPEN = {"08_tracker_ablation"}
-
 _MORE = r"(?:\s*(?:,|-|to|and|or)\s*{0})*"
 #: What may hold a digit, since it is a name, a reference or a setting that code holds as well.
 ALLOWED = [
@@ -63,9 +60,7 @@ def literals(node):
 
 
 @pytest.mark.parametrize("notebook", COMMITTED, ids=lambda path: path.stem)
-def test_numbers_in_prose_are_computed(notebook, request):
-    if notebook.stem in OPEN:
-        request.applymarker(pytest.mark.xfail(reason="revised later", strict=False))
+def test_numbers_in_prose_are_computed(notebook):
     for cell in nbformat.read(notebook, 4).cells:
         texts = [cell.source] if cell.cell_type == "markdown" else said(cell.source)
         for text in texts:
