@@ -109,6 +109,21 @@ def with_detections(folder):
     return mot.Sequence(folder)
 
 
+def test_those_of_an_own_training_keep_their_rules_and_take_given_measures(tmp_path):
+    file, measured = tmp_path / "mine.safetensors", tmp_path / "measured.csv"
+    made_from = MADE_FROM | {"profile": "own data", "weights": "0123456789ab"}
+    chosen = {"DPM": dataclasses.asdict(sequences.rules("tracktor"))}
+    trackers.save(file, small("tracktor"), made_from=made_from, rules=chosen)
+    row = dict.fromkeys(evaluation.COLUMNS, 0.123456)
+    rows = [{"sequence": name, "protocol": "plain", "part": "test", **row} for name in ("A", "B", "OVERALL")]
+    pd.DataFrame(rows).to_csv(measured, index=False)
+    made = ship(file, tmp_path / "shipped", measured)
+    card = json.loads(made.with_suffix(".json").read_text())
+    assert card["measures"]["sequences"] == "A, B" and card["measures"]["protocol"] == "plain"
+    assert card["measures"]["MOTA"] == 0.1235 and card["started from"] == "0123456789ab"
+    assert read_header(made)["rules"] == chosen
+
+
 def test_what_half_precision_cannot_hold_is_refused(tmp_path):
     tracker = small("goturn")
     with torch.no_grad():

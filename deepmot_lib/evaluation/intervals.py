@@ -115,15 +115,39 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, measure: str) -> Diffe
         raise ValueError("the two arms were not counted on the same blocks of frames")
     counts = [arm[name].to_numpy(float) for arm in arms for name in BLOCK_COUNTS]
 
-    def statistic(*drawn: NDArray[Any], axis: int = -1) -> NDArray[Any]:
-        sums = [np.sum(one, axis=axis) for one in drawn]
+    def of_sums(*sums: NDArray[Any]) -> NDArray[Any]:
         half = len(BLOCK_COUNTS)
         return _measure(sums[half:], measure) - _measure(sums[:half], measure)
 
-    effect = float(statistic(*counts))
-    by_seed = _by_seed(first, second, measure)
+    return _difference(counts, of_sums, _by_seed(first, second, measure))
+
+
+def mean_difference(first: NDArray[Any], second: NDArray[Any], groups: NDArray[Any]) -> Difference:
+    """Compare two arms by the mean of a value, such as the accuracy of two matchers on the same matrices.
+
+    As :func:`difference`, with groups of values in place of blocks of frames.
+
+    Args:
+        first: (S, K) of one arm, K values for each of S seeds; S is 1 for an arm without a seed.
+        second: (T, K) of the other arm; T is S, or either is 1.
+        groups: (K,) labels; values of one group, such as those of one frame, are drawn together.
+    """
+    _, group = np.unique(groups, return_inverse=True, axis=0)
+    sums = [np.bincount(group.ravel(), weights=arm.mean(0)) for arm in (first, second)]
+    counts = [*sums, np.bincount(group.ravel()).astype(float)]
+    by_seed = second.mean(1) - first.mean(1)
+    return _difference(counts, lambda before, after, number: (after - before) / number, by_seed)
+
+
+def _difference(counts: list[NDArray[Any]], of_sums: Any, by_seed: NDArray[Any]) -> Difference:
+    """A difference that is a function of summed counts, each of them (blocks,)."""
+
+    def statistic(*drawn: NDArray[Any], axis: int = -1) -> NDArray[Any]:
+        return of_sums(*(np.sum(one, axis=axis) for one in drawn))
+
     ends = [*_over_blocks(counts, statistic), *_over_seeds(by_seed)]
-    return Difference(effect, float(min(ends)), float(max(ends)), len(arms[0]), len(by_seed))
+    low, high = float(min(ends)), float(max(ends))
+    return Difference(float(statistic(*counts)), low, high, len(counts[0]), len(by_seed))
 
 
 def _over_blocks(counts: list[NDArray[Any]], statistic: Any) -> tuple[float, float]:
