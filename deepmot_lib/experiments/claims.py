@@ -46,7 +46,8 @@ class Claim(NamedTuple):
         """Return the paper's effect: the second row's value less the first one's."""
         printed = paper.table(self.table).set_index(paper.KEYS[self.table])
         column = "IDS" if self.measure == "IDs" else self.measure
-        first, second = (float(printed.loc[row if len(row) > 1 else row[0], column]) for row in self.rows)
+        values = printed[column].to_dict()
+        first, second = (float(values[row if len(row) > 1 else row[0]]) for row in self.rows)
         return (second - first) * (1000 / paper.BOXES if self.measure == "IDs" else 1)
 
 
