@@ -207,10 +207,15 @@ STOPS = (
     Stop(
         "10_report",
         "The report",
-        ("Whether the evaluation can be trusted.", "Where every table ends up."),
+        (
+            "Whether the evaluation can be trusted.",
+            "What was found for each of the paper's claims, and by which rule that is said.",
+            "Where every table ends up.",
+        ),
         "Seconds; reads what the notebooks before it have left.",
         (
             Place("", "Can the evaluation be trusted?", "evaluation.published"),
+            Place("", "Claim by claim", "experiments.claims"),
             Place("Tables 1 to 6", "The paper's tables", "paper"),
         ),
     ),

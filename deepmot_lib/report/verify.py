@@ -68,6 +68,7 @@ RULES = (
     Rule(
         "rules", "*", "*", None, 0, 1, "a search, whose path may turn on one box; tracks show what it found"
     ),
+    Rule("claims", "*", "*", None, 0, 1, "follow from the errors and scores of runs, which are compared"),
     Rule("blocks_*", "*", "*", None, 0, 1, "parts of the errors in tracker_*, which are compared"),
     Rule("reid_*", "*", "limit", None, 0, 1, "a threshold on scores of no unit; tracks show what it does"),
     Rule("*", "*", "* std|std", None, 0, 1, "the spread of few seeds is itself uncertain"),
