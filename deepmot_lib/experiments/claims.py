@@ -22,6 +22,8 @@ from .settings import DEEPMOT, DHN, MatcherRun, TrackerRun
 
 #: The verdicts, in the order of how much they say for the paper.
 VERDICTS = ("reproduced", "in direction only", "not testable here", "not found", "contradicted")
+#: In place of a verdict where a profile's numbers are no evidence.
+NO_EVIDENCE = "no evidence"
 
 
 class Claim(NamedTuple):
@@ -152,14 +154,18 @@ def table(experiment: Experiment) -> pd.DataFrame:
     Returns:
         One row per claim: ``claim``, ``paper's table``, ``measure``, ``paper`` and ``ours`` (effects),
         ``low`` and ``high`` (the 95 % interval of ours), ``blocks``, ``seeds``, ``verdict``. A claim whose
-        runs have not been made has no number of ours and is not testable.
+        runs have not been made has no number of ours and is not testable; where a profile's numbers are no
+        evidence, there is no verdict.
     """
     rows = [*_of_networks(experiment), *(_row(experiment, claim) for claim in CLAIMS)]
     nothing = Difference(np.nan, np.nan, np.nan, 0, 0)
     rows.append(
         _as_row("DeepMOT-Tracktor leads the benchmark over Tracktor.", 4, "MOTA", _of_table4(), nothing)
     )
-    return pd.DataFrame(rows)
+    judged = pd.DataFrame(rows)
+    if not experiment.settings.evidence:
+        judged["verdict"] = NO_EVIDENCE
+    return judged
 
 
 def _as_row(text: str, number: int, measure: str, effect: float, ours: Difference) -> dict[str, object]:
