@@ -207,8 +207,8 @@ def _claims(paths: Paths) -> list[Section]:
     """The paper's claims and what was found for each, as far as notebook 10 has judged them."""
     text = (
         "Effects: what the second of two rows has more than the first, in points of MOTA, IDF1 or WA, or in "
-        "switches (IDs) by 1,000 ground-truth boxes. *low* and *high* are the 95 % interval of ours. The rule "
-        "behind each verdict is in docs/protocol.md."
+        "switches (IDs) by 1,000 ground-truth boxes. *low* and *high* are the 95 % interval of ours. The "
+        "rule behind each verdict is in docs/protocol.md."
     )
     found = _read(paths, "claims.csv")
     return [Section("The paper's claims", text, found)] if found else []
