@@ -98,16 +98,17 @@ def test_the_nearest_person_is_drawn_last():
         assert near(video.draw(GRAY, rows, table())[120, 99:102], rgb(1)).any()
 
 
-def test_numbers_of_people_who_overlap_are_all_to_be_seen():
+def test_numbers_of_people_who_overlap_are_all_to_be_seen(monkeypatch):
     """Where three boxes begin at one corner, and at the picture's edge."""
+    monkeypatch.setattr(video._Layer, "box", lambda *_: None)  # what is left are the numbers
     picture = np.zeros((240, 320, 3), np.uint8)
     for left, top in ((100, 80), (0, 0), (300, 2)):
-        people = table(*((1, k, left + k, top + k, left + 40, top + 120) for k in (3, 4, 5)))
+        people = table(*((1, k, left + k, top + k) for k in (3, 4, 5)))
         drawn = video.draw(picture, people, people[:0])
-        alone = [video.draw(picture, people[k : k + 1], people[:0]) for k in range(3)]
-        for identity, single in zip((3, 4, 5), alone, strict=True):
-            inked = (near(single, rgb(identity)).sum(), near(drawn, rgb(identity)).sum())
-            assert inked[1] > 0.55 * inked[0], f"the number of {identity} is hidden"
+        for k, identity in enumerate((3, 4, 5)):
+            alone = video.draw(picture, people[k : k + 1], people[:0])
+            inked = [near(one, rgb(identity)).sum() for one in (alone, drawn)]
+            assert inked[0] > 50 and inked[1] > 0.7 * inked[0], f"the number of {identity} is hidden"
 
 
 def test_tags_do_not_overlap_and_the_front_one_stays():
