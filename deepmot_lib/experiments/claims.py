@@ -82,7 +82,7 @@ CLAIMS = (
         (_tracktor("vanilla"), _tracktor(DEEPMOT)),
     ),
     Claim(
-        "... and that is not due to more training: it is also above the same layer trained on as a detector.",
+        "... and more than as many updates by the detector's own loss do (a control that the paper lacks).",
         1,
         (("Vanilla", "Base"), ("DeepMOT", "Base")),
         (_tracktor("detector"), _tracktor(DEEPMOT)),
@@ -109,7 +109,7 @@ CLAIMS = (
     ),
     *(
         Claim(
-            f"The loss is better whole than as {loss} alone.",
+            f"The whole loss is better than {loss}.",
             2,
             ((loss,), (DEEPMOT,)),
             (_tracktor(loss, "head"), _HEAD),

@@ -25,12 +25,13 @@ def _run(tracker: str, loss: str, reid: str = "none", training: str = "release")
 
 
 _LOSSES = [("Vanilla", "vanilla"), ("Smooth L1", "smooth_l1"), ("DeepMOT", DEEPMOT)]
+_AND_CONTROL = [_LOSSES[0], ("Vanilla, trained on", "detector"), *_LOSSES[1:]]
 #: By number: the paper's keys of a row and, in the order of ``KEYS``, the run that answers it.
 TABLES: dict[int, dict[tuple[str, ...], tuple[str, ...]]] = {
     1: {
         **{
             (name, label): _run("tracktor", loss, reid)
-            for name, loss in [_LOSSES[0], ("Vanilla, trained on", "detector"), *_LOSSES[1:]]
+            for name, loss in _AND_CONTROL
             for label, reid in (("Base", "none"), ("+ReIDext", "external"))
         },
         ("DeepMOT", "+ReIDhead"): _run("tracktor", DEEPMOT, "head"),
@@ -63,12 +64,7 @@ TABLES: dict[int, dict[tuple[str, ...], tuple[str, ...]]] = {
 BEYOND: dict[tuple[str, ...], tuple[str, ...]] = {
     **{
         ("nobody", name): _run("tracktor", loss)
-        for name, loss in [
-            _LOSSES[0],
-            ("Vanilla, trained on", "detector"),
-            *_LOSSES[1:],
-            ("after UniTrack", "unitrack"),
-        ]
+        for name, loss in [*_AND_CONTROL, ("after UniTrack", "unitrack")]
     },
     **{
         ("ReID head", name): _run("tracktor", loss, "head")
