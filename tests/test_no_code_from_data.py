@@ -12,6 +12,7 @@ import deepmot_lib
 from deepmot_lib import matchers, trackers
 from deepmot_lib.data import pairs
 from deepmot_lib.training import matrices
+from tests.python_files import python_files
 
 LIBRARY = Path(deepmot_lib.__file__).parent
 EXECUTING = {
@@ -76,9 +77,7 @@ def test_what_is_looked_for(source, expected):
     assert any(map(executes, calls(source))) == expected
 
 
-@pytest.mark.parametrize(
-    "file", sorted(LIBRARY.rglob("*.py")), ids=lambda file: str(file.relative_to(LIBRARY))
-)
+@pytest.mark.parametrize("file", python_files(LIBRARY), ids=lambda file: str(file.relative_to(LIBRARY)))
 def test_no_call_of_the_library_executes_what_it_reads(file):
     found = [f"{file}:{call.lineno}" for call in calls(file.read_text()) if executes(call)]
     assert not found

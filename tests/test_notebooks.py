@@ -14,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from papermill import PapermillExecutionError
 
 from deepmot_lib.experiments import notebooks
+from tests.python_files import python_files
 
 ROOT = Path(__file__).parents[1]
 COMMITTED = sorted(path for path in (ROOT / "notebooks").glob("*.ipynb") if not path.name.startswith("."))
@@ -213,7 +214,7 @@ def test_no_traces_of_the_run(content):
 #: The functions and classes of the library, by name.
 LIBRARY = {
     node.name
-    for file in (ROOT / "deepmot_lib").rglob("*.py")
+    for file in python_files(ROOT / "deepmot_lib")
     for node in ast.walk(ast.parse(file.read_text()))
     if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
 }

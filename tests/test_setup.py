@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name
 
 from deepmot_lib import paper
 from deepmot_lib.distance import box_distance
+from tests.python_files import python_files
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -124,7 +125,7 @@ def test_the_checks_would_notice():
 def third_party(folder: str) -> set[str]:
     """Top-level modules that the Python files below a folder import from outside."""
     names = set()
-    for file in sorted((ROOT / folder).rglob("*.py")):
+    for file in python_files(ROOT / folder):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
                 names |= {alias.name.partition(".")[0] for alias in node.names}

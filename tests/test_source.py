@@ -10,6 +10,7 @@ import pytest
 
 from deepmot_lib.experiments import source
 from deepmot_lib.experiments.source import code, code_digest
+from tests.python_files import python_files
 
 REPO = Path(__file__).parents[1]
 
@@ -232,8 +233,7 @@ def test_the_trackers_training_depends_on_the_loss_and_on_no_report():
 
 
 def test_every_module_is_read_in_half_a_second():
-    # Hidden folders are JupyterLab's.
-    files = [file for file in sorted(source.PACKAGE.rglob("*.py")) if "/." not in file.as_posix()]
+    files = python_files(source.PACKAGE)
     modules = [".".join(file.relative_to(REPO).with_suffix("").parts) for file in files]
     modules = [module.removesuffix(".__init__") for module in modules]
     times = []

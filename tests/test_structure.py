@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.python_files import python_files
+
 PACKAGE = Path(__file__).parents[1] / "deepmot_lib"
 #: The path of data; a module imports from its own folder and from those before it.
 LEVELS = (
@@ -20,7 +22,7 @@ LEVELS = (
 )
 #: Two that stand side by side, and what the command may import.
 _APART = {("evaluation", "training"), ("evaluation", "trackers")}
-FILES = sorted(PACKAGE.rglob("*.py"))
+FILES = python_files(PACKAGE)
 
 
 def level(module: str) -> str:
