@@ -81,5 +81,6 @@ def _convert(value: Any, before: torch.dtype, after: torch.dtype) -> Any:
         return type(value)(_convert(each, before, after) for each in value)
     if isinstance(value, Tensor) and value.dtype == before:
         converted = value.to(after)
-        return converted if converted.isfinite().all() or not value.isfinite().all() else value
+        overflows = after == torch.float16 and converted.isinf().any() and value.isfinite().all()
+        return value if overflows else converted
     return value
