@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import torch
@@ -109,14 +110,22 @@ class Tracks:
             warp: ``(2, 3)`` the camera's motion, see ``motion.camera_motion``; None for a static camera.
         """
         if warp is not None:
-            self._candidates = [(motion.warp_boxes(box, warp), age) for box, age in self._candidates]
-            for track in self.live + self.lost:
-                track.past = deque((motion.warp_boxes(box, warp) for box in track.past), track.past.maxlen)
-                track.box = motion.warp_boxes(track.box, warp)
+            self._warp(warp)
         for track in self.live:
             track.box = track.box + (track.next - track.past[-1])
         for track in self.lost:
             track.coast()
+
+    def _warp(self, warp: NDArray[np.floating]) -> None:
+        """Move all boxes by the camera's motion at once: one by one they took a third of a frame's time."""
+        tracks = self.live + self.lost
+        boxes = [box for box, _ in self._candidates]
+        boxes += [box for track in tracks for box in (track.box, *track.past)]
+        moved = iter(motion.warp_boxes(_stack(boxes), warp))
+        self._candidates = [(next(moved), age) for _, age in self._candidates]
+        for track in tracks:
+            track.box = next(moved)
+            track.past = deque(islice(moved, len(track.past)), track.past.maxlen)
 
     @torch.no_grad()
     def step(self, propagated: Propagation, detected: Propagation) -> list[Track]:
