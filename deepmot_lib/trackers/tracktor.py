@@ -153,7 +153,8 @@ class Tracktor(Tracker):
     def _compute_features(self, image: Float[Tensor, "3 height width"]) -> EncodedFrame:
         images, _ = self.detector.transform([image])
         # In this order torchvision pools boxes nine times faster than in that of the convolutions.
-        features = {name: level.contiguous() for name, level in self.detector.backbone(images.tensors).items()}
+        levels = self.detector.backbone(images.tensors)
+        features = {name: level.contiguous() for name, level in levels.items()}
         height, width = image.shape[-2:]
         return EncodedFrame(features, images.image_sizes[0], (height, width))
 
