@@ -21,6 +21,8 @@ that was cut off goes on when the same command is run again.
 # Those of training.objectives, which takes torch to import; a test compares them.
 LOSSES = (
     "smooth_l1",
+    "smooth_l1_hungarian",
+    "iou_center",
     "dMOTP",
     "dMOTA",
     "dMOTA+dMOTP-IDS",

@@ -17,7 +17,7 @@ from ..training import trainer
 from ..training.checkpoint import CheckpointFile
 from ..training.deepmot import DeepMOTTraining
 from ..training.detector import DetectorTraining
-from ..training.objectives import OWN_OBJECT
+from ..training.objectives import ONE_OBJECT
 from ..training.rollout import RolloutTraining
 from ..training.siamese import SiameseTraining
 from ..training.trainer import Training
@@ -130,7 +130,7 @@ class OwnTraining:
                 return DetectorTraining(tracker.detector, self.sequences, schedule, _SEED), schedule
             return SiameseTraining(tracker, self.sequences, schedule, _SEED), schedule  # type: ignore[arg-type]
         matcher = None
-        if self.loss not in OWN_OBJECT:
+        if self.loss not in ONE_OBJECT:
             matcher = matchers.load(DHN, next(tracker.parameters()).device, pairs="eq3")
         what = (tracker, self.sequences, self.loss, matcher)
         validation: Callable[[], float] = lambda: self.validate(networks)  # noqa: E731

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from .. import evaluation, paper
-from ..training.objectives import OWN_OBJECT
+from ..training.objectives import ONE_OBJECT
 from . import tables
 from .settings import CONTROL_HEADS, DEEPMOT, DHN
 
@@ -21,7 +21,7 @@ MEASURES = ["MOTA", "MOTP", "IDF1", "MT", "ML", "FP", "FN", "IDS", "HOTA"]
 
 def _run(tracker: str, loss: str, reid: str = "none", training: str = "release") -> tuple[str, ...]:
     """Return the keys of a run; the losses on distances take the paper's matcher."""
-    return (tracker, loss, reid, "none" if loss in ("vanilla", "detector", *OWN_OBJECT) else DHN, training)
+    return (tracker, loss, reid, "none" if loss in ("vanilla", "detector", *ONE_OBJECT) else DHN, training)
 
 
 _LOSSES = [("Vanilla", "vanilla"), ("Smooth L1", "smooth_l1"), ("DeepMOT", DEEPMOT)]

@@ -7,7 +7,7 @@ A).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from ..training.schedules import (
@@ -155,6 +155,47 @@ def _tracker_runs(
     return (*vanilla, *seeded, *once)
 
 
+@dataclass(frozen=True)
+class ComparisonSettings:
+    """The comparison of losses on rendered scenes (notebook 13, docs/protocol.md).
+
+    Attributes:
+        scenes: Numbers of scenes to train on, to choose rates on, and to test on.
+        frames: Frames of a scene.
+        image_size: (height, width) [px].
+        density: People in view, relative to the embedded sequences.
+        initializations: Vanilla trackers, each trained from its own random weights.
+        pilots: Further ones, on which the learning rates are chosen.
+        rates: Learning rates to choose from.
+        options: Those of ``Tracktor``.
+        detector: How the vanilla trackers are trained.
+        rollout: How each arm trains them on, but for the rate.
+    """
+
+    scenes: tuple[int, int, int] = (20, 10, 60)
+    frames: int = 150
+    image_size: tuple[int, int] = (240, 320)
+    density: float = 1.6
+    initializations: int = 8
+    pilots: int = 2
+    rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
+    options: dict[str, Any] = field(default_factory=lambda: {"backbone": "tiny", "side": 240})
+    detector: DetectorSchedule = field(
+        default_factory=lambda: DetectorSchedule(steps=1_200, learning_rate=3e-3, zoom=(0.9, 1.3))
+    )
+    rollout: RolloutSchedule = field(default_factory=lambda: RolloutSchedule(steps=450, scale=10.0))
+
+
+_SMALL_COMPARISON = ComparisonSettings(
+    scenes=(2, 1, 2),
+    frames=20,
+    initializations=2,
+    pilots=1,
+    rates=(1e-4,),
+    detector=DetectorSchedule(steps=30, learning_rate=3e-3, zoom=(0.9, 1.3)),
+    rollout=RolloutSchedule(steps=8, frames=5, scale=10.0),
+)
+
 _TABLE2 = ("dMOTP", "dMOTA", "dMOTA+dMOTP-IDS")
 
 
@@ -177,6 +218,7 @@ class Settings:
         table6_matrices: Matrices of perturbed ground truth that Table 6 takes at most; None for all.
         gradient_clips: Pairs of frames on which the matchers' gradients are compared.
         training_matrices: Matrices of the trackers' trainings that the networks are scored on, at most.
+        comparison: The comparison of losses on rendered scenes.
     """
 
     name: str
@@ -193,6 +235,7 @@ class Settings:
     table6_matrices: int | None = None
     gradient_clips: int = 40
     training_matrices: int = 1000
+    comparison: ComparisonSettings = _SMALL_COMPARISON
 
     def schedule(self, variant: str) -> DHNSchedule | PriceSchedule:
         """How that network is trained."""
@@ -288,6 +331,10 @@ PROFILES = {
         fig8_sizes=tuple(range(2, 301)),
     ),
 }
+#: The comparison on rendered scenes, and nothing else.
+PROFILES["rendered"] = replace(
+    PROFILES["smoke"], name="rendered", evidence=True, comparison=ComparisonSettings()
+)
 
 
 def get(name: str) -> Settings:

@@ -25,15 +25,16 @@ from ..trackers.tracker import Tracker
 from .clips import Clips, LabeledFrame
 from .matrices import MatrixFolder
 from .objectives import (
+    HUNGARIAN,
     LAMBDA,
     OBJECTIVES,
-    OWN_OBJECT,
+    ONE_OBJECT,
     SOFT_HOTA,
     SoftAssignment,
     check_divergence,
     check_objective,
-    smooth_l1,
-    unitrack,
+    hungarian_matches,
+    one_object_loss,
 )
 from .perturbation import perturb
 from .schedules import TrackerSchedule
@@ -67,7 +68,7 @@ def clip_loss(
         tracker: The network.
         clip: Two frames or more, each with people, on the tracker's device.
         objective: One of ``LOSSES``.
-        matcher: The frozen network between D and the loss; those of ``OWN_OBJECT`` take none.
+        matcher: The frozen network between D and the loss; those of ``ONE_OBJECT`` take none.
         scale: The inverse temperature of the loss's softmaxes.
         reid: Whether D is the mean of Eq. 3's distance and the cosine distance of embeddings (Sec. 4.1,
             "adding a term"): that of the mean of a track's embeddings so far from those of the objects.
@@ -99,8 +100,8 @@ def clip_loss(
         )
         check_divergence(tracker, propagated)
         score_losses.append(tracker.score_weight * score_loss)
-        if matcher is None or objective in OWN_OBJECT:
-            losses.append(_own_loss(objective, propagated.boxes, before, now, own))
+        if matcher is None or objective in ONE_OBJECT:
+            losses.append(_one_object_loss(objective, propagated.boxes, before, now, own))
             continue
 
         # D (Eq. 3), the soft assignment, and the loss (Eq. 9).
@@ -133,7 +134,7 @@ class DeepMOTTraining(Training):
         tracker: The network; what is trained is ``tracker.trained("paper")``.
         sequences: Sequences with images and ground truth.
         objective: One of ``LOSSES``.
-        matcher: The frozen network between D and the loss; those of ``OWN_OBJECT`` take none.
+        matcher: The frozen network between D and the loss; those of ``ONE_OBJECT`` take none.
         schedule: How long, on what, and at which rate.
         seed: Decides all that is drawn.
         reid: Whether the embeddings of a ReID head enter D: see ``clip_loss``.
@@ -228,13 +229,13 @@ class _Tracks:
             self._embeddings[identity].append(embedding)
 
 
-def _own_loss(objective: str, boxes: Tensor, before: LabeledFrame, now: LabeledFrame, own: Tensor) -> Tensor:
-    """Return a loss that pulls each box to its own object; a track comes from the ground truth, and has no
-    earlier past."""
-    if objective == "smooth_l1":
-        return smooth_l1(boxes, now.boxes, own)
+def _one_object_loss(
+    objective: str, boxes: Tensor, before: LabeledFrame, now: LabeledFrame, own: Tensor
+) -> Tensor:
+    """Return a loss that pulls each box to one object; tracks come from the ground truth, without a past."""
+    matches = hungarian_matches(boxes, now.boxes, now.image_size) if objective == HUNGARIAN else own
     past = torch.full_like(before.boxes, torch.nan)
-    return unitrack(boxes, now.boxes, own, before.boxes, past, now.image_size)
+    return one_object_loss(objective, boxes, now.boxes, matches, before.boxes, past, now.image_size)
 
 
 def _own_matches(frame: LabeledFrame) -> MatchState:

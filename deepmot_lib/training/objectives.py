@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
+from ..assignment import optimal_assignment
 from ..boxes import centers, sizes
 from ..columns import LARGEST
-from ..distance import jaccard_distance
+from ..distance import box_distance, jaccard_distance
 from ..loss import LossTerms
 from ..trackers.tracker import Propagation, Tracker
 
@@ -51,9 +52,12 @@ OBJECTIVES = {
 }
 #: HOTA in place of Eq. 9: the boxes and the embeddings get one each.
 SOFT_HOTA = "soft_hota"
-#: What pulls each box to its own object: no matcher, and nothing for embeddings to learn.
-OWN_OBJECT = ("smooth_l1", "unitrack")
-LOSSES = (*OWN_OBJECT, *OBJECTIVES, SOFT_HOTA)
+#: Smooth L1 to the objects that the Hungarian algorithm assigns, in place of the tracks' own ones.
+HUNGARIAN = "smooth_l1_hungarian"
+_GATE = 0.5  # of D, as for the loss of Eq. 9: a track farther from all objects has none
+#: What pulls each box to one object: no matcher, and nothing for embeddings to learn.
+ONE_OBJECT = ("smooth_l1", HUNGARIAN, "iou_center", "unitrack")
+LOSSES = (*ONE_OBJECT, *OBJECTIVES, SOFT_HOTA)
 
 
 def check_objective(objective: str, matcher: SoftAssignment | None) -> None:
@@ -64,7 +68,7 @@ def check_objective(objective: str, matcher: SoftAssignment | None) -> None:
     """
     if objective not in LOSSES:
         raise ValueError(f"unknown objective {objective!r}: choose of {', '.join(LOSSES)}")
-    if matcher is None and objective not in OWN_OBJECT:
+    if matcher is None and objective not in ONE_OBJECT:
         raise ValueError(f"{objective} needs a matcher")
 
 
@@ -77,6 +81,43 @@ def check_divergence(tracker: Tracker, propagated: Propagation) -> None:
     for predicted in (propagated.boxes, propagated.appearance):
         if predicted is not None and not (predicted.abs() <= LARGEST).all():
             raise FloatingPointError(f"the boxes or embeddings of {tracker.name} are not finite")
+
+
+def one_object_loss(
+    objective: str,
+    boxes: Tensor,
+    objects: Tensor,
+    matches: Tensor,
+    last: Tensor,
+    before_last: Tensor,
+    image_size: tuple[int, int],
+) -> Tensor:
+    """Return a loss that pulls each box to one object.
+
+    Args:
+        objective: One of ``ONE_OBJECT``.
+        boxes: (N, 4) the tracks in this frame, xyxy [px].
+        objects: (M, 4) xyxy [px].
+        matches: (N, M) 0/1: which belong together; boxes and objects without one do not count.
+        last: (N, 4) the tracks in the last frame; NaN where there were none.
+        before_last: (N, 4) those in the frame before it; NaN where there were none.
+        image_size: (height, width) [px].
+
+    Returns:
+        A scalar; 0, with a gradient of 0, where none belong together.
+    """
+    if objective == "unitrack":
+        return unitrack(boxes, objects, matches, last, before_last, image_size)
+    if objective == "iou_center":
+        distance = box_distance(boxes, objects, image_size)
+        return (distance * matches).sum() / matches.sum().clamp(min=1)
+    return smooth_l1(boxes, objects, matches)
+
+
+@torch.no_grad()
+def hungarian_matches(boxes: Tensor, objects: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Return (N, M) 0/1: the optimal assignment of boxes to objects by the distances D of Eq. 3, gated."""
+    return optimal_assignment(box_distance(boxes, objects, image_size), gate=_GATE)
 
 
 def smooth_l1(boxes: Tensor, objects: Tensor, matches: Tensor) -> Tensor:

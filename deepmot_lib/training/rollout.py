@@ -24,15 +24,16 @@ from .clip_history import AnySize, ClipHistory
 from .clips import Clips, LabeledFrame
 from .matrices import MatrixFolder
 from .objectives import (
+    HUNGARIAN,
     LAMBDA,
     OBJECTIVES,
-    OWN_OBJECT,
+    ONE_OBJECT,
     SOFT_HOTA,
     SoftAssignment,
     check_divergence,
     check_objective,
-    smooth_l1,
-    unitrack,
+    hungarian_matches,
+    one_object_loss,
 )
 from .perturbation import perturb
 from .schedules import RolloutSchedule
@@ -89,15 +90,18 @@ class Rollout(AnySize):
         matcher: SoftAssignment | None,
         scale: float = 100.0,
         generator: torch.Generator | None = None,
+        box_gamma: float = 0.0,
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         """Propagate the tracks into the clip's next frame, and compute its loss.
 
         Args:
             frame: The frame, with one person or more, on the tracker's device.
             objective: One of ``LOSSES``.
-            matcher: The frozen network between D and the loss; those of ``OWN_OBJECT`` take none.
+            matcher: The frozen network between D and the loss; those of ``ONE_OBJECT`` take none.
             scale: The inverse temperature of the loss's softmaxes.
             generator: A CPU generator of the perturbations of new tracks; None takes torch's global one.
+            box_gamma: The weight of identity switches in the loss of the boxes. The release counts them for
+                the embeddings alone, which is 0.
 
         Returns:
             The terms "boxes" and, with a ReID head, "appearance", differentiable by the tracker's weights;
@@ -110,16 +114,18 @@ class Rollout(AnySize):
             encoded = self.tracker.encode(frame.image)
         propagated = self.tracker.propagate(encoded, self.boxes, self.embeddings)
         check_divergence(self.tracker, propagated)
-        if matcher is None or objective in OWN_OBJECT:
-            matches, distance = self._own_objects(frame), None
-            terms = {"boxes": self._own_loss(objective, propagated.boxes, frame, matches)}
+        if matcher is None or objective in ONE_OBJECT:
+            distance, matches = None, self._own_objects(frame)
+            if objective == HUNGARIAN:
+                matches = hungarian_matches(propagated.boxes, frame.boxes, frame.image_size)
+            terms = {"boxes": self._one_object_loss(objective, propagated.boxes, frame, matches)}
         else:
-            # The boxes: D (Eq. 3), its soft assignment, and Eq. 9 without switches.
+            # The boxes: D (Eq. 3), its soft assignment, and Eq. 9, in the release without switches.
             distance = box_distance(propagated.boxes, frame.boxes, frame.image_size)
             soft = matcher(distance[None])[0]
             ids, before = FrameIds(self.track_ids, frame.ids), self._state()
             found, (matches, *names) = deepmot_loss(
-                distance, soft, ids, before, lambda_=LAMBDA, gamma=0.0, scale=scale
+                distance, soft, ids, before, lambda_=LAMBDA, gamma=box_gamma, scale=scale
             )
             if objective == SOFT_HOTA:
                 terms = {"boxes": self._hota_loss(propagated.boxes, frame, soft)}
@@ -139,12 +145,12 @@ class Rollout(AnySize):
         ids = torch.tensor(frame.ids, device=self.boxes.device)
         return self.matches @ (self.object_ids[:, None] == ids).to(self.matches)
 
-    def _own_loss(self, objective: str, boxes: Tensor, frame: LabeledFrame, matches: Tensor) -> Tensor:
-        """Return a loss that pulls each box to its own object."""
-        if objective == "smooth_l1":
-            return smooth_l1(boxes, frame.boxes, matches)
+    def _one_object_loss(self, objective: str, boxes: Tensor, frame: LabeledFrame, matches: Tensor) -> Tensor:
+        """Return a loss that pulls each box to one object."""
         before_last = torch.where(self.ages[:, None] > 1, self.last_boxes, torch.nan)
-        return unitrack(boxes, frame.boxes, matches, self.boxes, before_last, frame.image_size)
+        return one_object_loss(
+            objective, boxes, frame.boxes, matches, self.boxes, before_last, frame.image_size
+        )
 
     def _hota_loss(self, boxes: Tensor, frame: LabeledFrame, soft: Tensor) -> Tensor:
         """Return 1 - HOTA of the clip so far, to which only this frame has a gradient; remember the frame."""
@@ -260,12 +266,13 @@ class RolloutTraining(Training):
         tracker: The network; what is trained is ``tracker.trained("release")``.
         sequences: Sequences with images and ground truth.
         objective: One of ``LOSSES``.
-        matcher: The frozen network between D and the loss; those of ``OWN_OBJECT`` take none.
+        matcher: The frozen network between D and the loss; those of ``ONE_OBJECT`` take none.
         schedule: How long, on what, and at which rate.
         seed: Decides all that is drawn.
         validation: Scores the tracker, up is better; the network ends with the weights that scored best. None
             for those of the last step.
         matrices: A folder for about a hundred of the matrices D; None keeps none.
+        box_gamma: As of ``Rollout.step``.
 
     Raises:
         ValueError: an unknown objective, no matcher; the sequences have no clip to train on.
@@ -283,8 +290,10 @@ class RolloutTraining(Training):
         seed: int,
         validation: Callable[[], float] | None = None,
         matrices: Path | None = None,
+        box_gamma: float = 0.0,
     ) -> None:
         check_objective(objective, matcher)
+        self.box_gamma = box_gamma
         self.network: Rollout = Rollout(tracker).to(next(tracker.parameters()).device)
         self.name, self.seed, self.steps = f"{tracker.name}, {objective}", seed, schedule.steps
         self.objective, self.matcher, self.schedule = objective, matcher, schedule
@@ -307,7 +316,7 @@ class RolloutTraining(Training):
             self.network.start(self.clips.frame(index, 0).to(self.device), generator)
         frame = self.clips.frame(index, k + 1).to(self.device)
         terms, distance = self.network.step(
-            frame, self.objective, self.matcher, self.schedule.scale, generator
+            frame, self.objective, self.matcher, self.schedule.scale, generator, self.box_gamma
         )
         if distance is not None:
             self.matrices.keep(step, distance)

@@ -33,7 +33,13 @@ _MANIFEST = "embedded.json"
 
 
 def write_sequences(
-    root: str | os.PathLike[str], sequences: int, frames: int, image_size: tuple[int, int], seed: int = 0
+    root: str | os.PathLike[str],
+    sequences: int,
+    frames: int,
+    image_size: tuple[int, int],
+    seed: int = 0,
+    density: float = 1.0,
+    all_move: bool = False,
 ) -> list[mot.Sequence]:
     """Render sequences to ``<root>/train/EMB-01-DPM``, ``-FRCNN``, ``-SDP``, ``EMB-02-...``.
 
@@ -45,6 +51,8 @@ def write_sequences(
         frames: Number of frames of each sequence, at 10 Hz.
         image_size: (height, width) in pixels, at least 64 each.
         seed: Seed of all random numbers; the same arguments give the same files.
+        density: Number of people in view, relative to the usual one of 9 to 15.
+        all_move: Whether every camera moves, not every third one alone.
 
     Returns:
         All sequences, sorted by name.
@@ -60,7 +68,7 @@ def write_sequences(
             "at least one of each, and 64 pixels a side"
         )
     arguments = {"sequences": sequences, "frames": frames, "image_size": [height, width], "seed": seed}
-    arguments["renderer"] = _fingerprint()
+    arguments |= {"density": density, "all_move": all_move, "renderer": _fingerprint()}
     train = Path(root) / "train"
     if train.exists() and not (train / _MANIFEST).is_file():
         raise FileExistsError(f"{train} exists and holds no embedded data: choose another folder")
@@ -68,7 +76,8 @@ def write_sequences(
         with temporary_folder(train) as temporary:
             part = temporary / "train"
             for number in range(1, sequences + 1):
-                _write_sequence(part, number, frames, (height, width), seed)
+                stage = Stage.build(number, frames, (height, width), seed, density, all_move)
+                _write_sequence(part, number, stage, frames, seed)
             (part / _MANIFEST).write_text(json.dumps(arguments, indent=1) + "\n")
             _swap(part, train, temporary / "old", arguments)
     return mot.find_sequences(train)
@@ -106,9 +115,8 @@ def _swap(part: Path, train: Path, old: Path, arguments: dict[str, Any]) -> None
             raise
 
 
-def _write_sequence(train: Path, number: int, frames: int, image_size: tuple[int, int], seed: int) -> None:
+def _write_sequence(train: Path, number: int, stage: Stage, frames: int, seed: int) -> None:
     """Render one sequence to the folders of all detectors; images are hard links where the disk has them."""
-    stage = Stage.build(number, frames, image_size, seed)
     folders = [train / f"EMB-{number:02d}-{detector.name}" for detector in DETECTORS]
     for folder in folders:
         (folder / "img1").mkdir(parents=True)
@@ -131,10 +139,10 @@ def _write_sequence(train: Path, number: int, frames: int, image_size: tuple[int
     table["id"] = pd.factorize(table["id"])[0] + 1
     for folder, detector in zip(folders, DETECTORS, strict=True):
         rng = np.random.default_rng([seed, number, 3, DETECTORS.index(detector)])
-        found = detect(table, detector, frames, image_size, stage.ghost_box, rng)
+        found = detect(table, detector, frames, stage.size, stage.ghost_box, rng)
         mot.write_ground_truth(folder / "gt" / "gt.txt", table)
         mot.write_results(folder / "det" / "det.txt", found)
         (folder / "seqinfo.ini").write_text(
             f"[Sequence]\nname={folder.name}\nimDir=img1\nframeRate={FRAME_RATE}\nseqLength={frames}\n"
-            f"imWidth={image_size[1]}\nimHeight={image_size[0]}\nimExt=.jpg\n"
+            f"imWidth={stage.size[1]}\nimHeight={stage.size[0]}\nimExt=.jpg\n"
         )

@@ -56,7 +56,15 @@ class Stage:
     seed: list[int]
 
     @classmethod
-    def build(cls, number: int, frames: int, image_size: tuple[int, int], seed: int) -> Stage:
+    def build(
+        cls,
+        number: int,
+        frames: int,
+        image_size: tuple[int, int],
+        seed: int,
+        density: float = 1.0,
+        all_move: bool = False,
+    ) -> Stage:
         """Sample a sequence; scenery, people and camera each have a random stream of their own.
 
         Args:
@@ -64,6 +72,8 @@ class Stage:
             frames: Number of frames.
             image_size: (height, width) of the images in pixels.
             seed: Seed of all sequences.
+            density: Number of people in view, relative to the usual one.
+            all_move: Whether the camera moves whatever the number.
 
         Returns:
             The sequence.
@@ -74,7 +84,7 @@ class Stage:
         # The field of view does not depend on the aspect ratio.
         focal = 0.9 * np.sqrt(width * height * 4 / 3)
         camera = Camera(focal, scene.camera_height, rng.uniform(0.2, 0.25) * height, width / 2)
-        moving = number % 3 == 0
+        moving = all_move or number % 3 == 0
         margin = (int(MARGIN[0] * width), int(MARGIN[1] * height)) if moving else (0, 0)
         extent = (-margin[0], -margin[1], width + margin[0], height + margin[1])
         background = scenery.draw_background(scene, camera, extent, rng)
@@ -84,10 +94,9 @@ class Stage:
             else (np.zeros((frames, 2)), np.ones(frames))
         )
         props = _place_props(scene, camera, width / 2 + margin[0], rng)
-        density = round(
-            (9 + 3 * (number % 3)) * (1 + 2 * margin[0] / width)
-        )  # as many in view, moving or not
-        walkers = crowd(camera, width / 2 + margin[0], frames, props, density, people)
+        # As many in view, moving or not.
+        in_view = round(density * (9 + 3 * (number % 3)) * (1 + 2 * margin[0] / width))
+        walkers = crowd(camera, width / 2 + margin[0], frames, props, in_view, people)
         t = np.arange(frames)[:, None] / FRAME_RATE
         drift = 0.05 * np.sin(2 * np.pi * t / air.uniform(8, 20) + air.uniform(0, 6)) + 0.015 * np.sin(
             t * (0.9, 1.0, 1.15)
