@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from PIL import Image
 
-from deepmot_lib.report import document, markdown, page
+from deepmot_lib.report import markdown, markdown_page, page, tables
 from deepmot_lib.report.document import Document, Figure, Link, Section, Table
 
 #: Two parsers of GitHub's dialect, by other authors; both let raw HTML through.
@@ -47,7 +47,7 @@ def elements(html):
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_cell_is_shown_as_it_is(reader, text):
     frame = pd.DataFrame({"name": [text], text: ["x"], "number": [1.5]})
-    html = READERS[reader](document.tables.to_markdown(frame))
+    html = READERS[reader](tables.to_markdown(frame))
     names, _, handlers = elements(html)
     assert names <= {"table", "thead", "tbody", "tr", "th", "td"} and not handlers
     cells = [cell.get_text() for cell in BeautifulSoup(html, "html.parser").find_all(["th", "td"])]
@@ -106,9 +106,10 @@ def hostile(tmp_path):
 
 @pytest.mark.parametrize("reader", READERS)
 def test_a_report_in_markdown(hostile, reader):
-    names, targets, handlers = elements(READERS[reader](document.to_markdown(hostile)))
+    names, targets, handlers = elements(READERS[reader](markdown_page.render(hostile)))
     assert names <= {
         *("h1", "h2", "p", "em", "strong", "a", "img", "ul", "li", "sub"),
+        *("details", "summary"),
         *("table", "thead", "tbody", "tr", "th", "td"),
     }
     assert not handlers and len(targets) == 2 + len(HOSTILE)

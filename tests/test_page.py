@@ -27,10 +27,15 @@ def parse(text: str) -> BeautifulSoup:
     return BeautifulSoup(text, "html.parser")
 
 
-def rendered(frame: pd.DataFrame, **parts) -> Tag:
-    """The page's only table."""
+def rendered(frame: pd.DataFrame, like_with_like: bool = True, **parts) -> Tag:
+    """The whole table of a page: what is seen at once, or else what is folded below."""
+    found = page_of(frame, like_with_like=like_with_like, **parts)
+    return (found.find("details", class_="whole") or found).find("table")
+
+
+def page_of(frame: pd.DataFrame, **parts) -> BeautifulSoup:
     section = document.Section("Table 1", tables=(document.Table(frame, **parts),))
-    return parse(page.render(document.Document("A title", "A text", "", (section,)))).find("table")
+    return parse(page.render(document.Document("A title", "A text", "", (section,))))
 
 
 def header(table: Tag) -> list[str]:
@@ -42,6 +47,11 @@ def header(table: Tag) -> list[str]:
         name = cell.text.rstrip(" ↑↓")
         names += [f"{name} ({next(sides).text})" for _ in range(2)] if cell.get("colspan") else [name]
     return names
+
+
+def seen(found: BeautifulSoup | Tag) -> list[Tag]:
+    """The tables that are not folded."""
+    return [table for table in found.find_all("table") if not table.find_parent("details")]
 
 
 def rows(table: Tag) -> list[tuple[str, dict[str, Tag]]]:
@@ -160,6 +170,51 @@ def test_rows_of_one_each_are_not_torn_apart():
     assert bold(table, "MOTA") == ["2.50"]
 
 
+def test_where_the_data_differ_effects_stand_side_by_side_and_values_do_not():
+    found = page_of(ablation(), like_with_like=False, within=("tracker",))
+    effects, ours = seen(found)
+    assert header(effects) == [
+        *("tracker", "loss"),
+        *(f"{name} ({side})" for name in ("MOTA", "IDS %") for side in ("paper", "ours")),
+    ]
+    by_row = {(number(row["tracker"]), number(row["loss"])): row for _, row in rows(effects)}
+    assert list(by_row) == [("A", "L1"), ("A", "ours"), ("B", "L1"), ("A", "new")]
+    first = {name: number(cell) for name, cell in by_row["A", "L1"].items()}
+    assert first["MOTA (paper)"] == "+1.00" and first["MOTA (ours)"] == "+4.00"
+    assert first["IDS % (paper)"] == "−33" and first["IDS % (ours)"] == "−52"
+    assert by_row["A", "L1"]["MOTA (ours)"].find(class_="spread").text == "± 1.52", "of the difference"
+    assert number(by_row["B", "L1"]["MOTA (paper)"]) == "+1.00"
+    assert number(by_row["B", "L1"]["MOTA (ours)"]) == "", "its first row was not run"
+    assert not by_row["B", "L1"]["MOTA (ours)"].find(class_="spread")
+    assert header(ours) == ["loss", "MOTA", "IDS", "seeds"]
+    assert not found.find_all("small"), "neither better nor worse"
+    assert not any(side in name for name in header(ours) for side in ("(paper)", "(ours)"))
+    theirs, mine = found.find("details", class_="whole").find_all("table")
+    assert [number(row["MOTA"]) for _, row in rows(theirs)] == ["50.00", "51.00", "52.50", "60.00", "61.00"]
+    assert [number(row["IDS"]) for _, row in rows(mine)] == ["31", "15", "20", "1", "8"]
+
+
+def test_a_wide_table_shows_its_main_measures_and_folds_the_rest():
+    wide = pd.DataFrame(
+        {"loss": ["a", "b"]}
+        | {name: [1.5, 2.5] for name in ("MOTP", "FP", "HOTA", "FN", "MOTA", "IDF1", "x", "y")}
+    )
+    (first,) = seen(found := page_of(wide))
+    assert header(first) == ["loss", "MOTA", "IDF1", "HOTA"]
+    assert header(found.find("details", class_="whole").table) == list(wide)
+    narrow = page_of(wide[["loss", "FP", "MOTA"]])
+    assert header(*seen(narrow)) == ["loss", "FP", "MOTA"] and not narrow.find("details", class_="whole")
+
+
+def test_a_long_table_is_folded_and_sequences_are_pooled_first():
+    long = pd.DataFrame({"loss": [str(n) for n in range(40)], "MOTA": np.arange(40) + 0.5})
+    assert not seen(page_of(long)) and page_of(long).find("details", class_="whole").summary.text == "40 rows"
+    rows_ = pd.DataFrame({"sequence": ["a", "OVERALL"], "MOTA": [1.5, 2.5]})
+    (first,) = seen(found := page_of(rows_))
+    assert [number(row["sequence"]) for _, row in rows(first)] == ["OVERALL"]
+    assert len(rows(found.find("details", class_="whole").table)) == 2
+
+
 def test_nothing_in_a_table_is_markup():
     nasty = "<img src=x onerror=alert(1)> & \"'"
     frame = pd.DataFrame({f"loss {nasty}": [nasty, "b"], "note": [nasty, None], "MOTA": [1.5, 2.5]})
@@ -172,7 +227,7 @@ def test_nothing_in_a_table_is_markup():
     assert found.title.text == nasty
     assert found.table.tbody.th.text == nasty
     assert nasty in found.find(class_="origin").text
-    assert unquote(found.find(class_="origin").a["href"]) == "tables/" + nasty
+    assert unquote(found.find(class_="made").a["href"]) == "tables/" + nasty
 
 
 def test_every_table_says_what_it_was_made_from():
@@ -208,44 +263,51 @@ def whole(standard) -> BeautifulSoup:
 def matches(label: str, cells: dict[str, Tag], row: pd.Series, keys: list[str]) -> bool:
     """Whether a row of the page is that of the frame."""
     shown = [name for name in keys if name in cells]
-    hidden = [str(row[name]) for name in keys if name not in cells]
+    hidden = ", ".join(str(row[name]) for name in keys if name not in cells)
     same = all(number(cells[name]) == str(row[name]) for name in shown)
-    return same and label.removesuffix(", beyond the paper").removesuffix("beyond the paper") == ", ".join(
-        hidden
-    )
+    return same and label.removesuffix(", beyond the paper").removesuffix("beyond the paper") == hidden
+
+
+def agrees(text: str, value: object) -> bool:
+    """Whether a printed cell is that of the frame."""
+    if pd.isna(value) or isinstance(value, str):
+        return text == ("" if pd.isna(value) else value)
+    return abs(float(text) - value) <= max(0.501 * 10.0 ** -len(text.partition(".")[2]), 1e-9)
 
 
 def test_the_tables_hold_the_numbers_of_the_csvs(standard, whole):
     checked = 0
-    for origin in whole.find_all(class_="origin"):
-        if not origin.a:
-            continue
-        frame = pd.read_csv(standard / origin.a["href"], keep_default_na=False, na_values=[""])
-        table = origin.find_previous("table")
-        keys = list(frame)[: list(frame).index(first_number(frame))]
-        found = rows(table)
-        assert len(found) == len(frame), origin.a["href"]
-        left = list(range(len(frame)))
-        for label, cells in found:
-            at = next(index for index in left if matches(label, cells, frame.iloc[index], keys))
-            left.remove(at)
-            for name, value in frame.iloc[at].drop(keys).items():
-                if name.endswith(" std"):
-                    continue
-                text = number(cells[name])
-                if pd.isna(value):
-                    assert text == ""
-                elif isinstance(value, str):
-                    assert text == value
-                else:
-                    half = 0.5 * 10.0 ** -len(text.partition(".")[2])
-                    assert float(text) == pytest.approx(value, abs=half * 1.001), (origin.a["href"], name)
-                    checked += 1
-    assert checked > 300
-
-
-def first_number(frame: pd.DataFrame) -> str:
-    return next(name for name in frame if pd.api.types.is_numeric_dtype(frame[name]))
+    for block in whole.find_all(class_="table", attrs={"data-file": True}):
+        frame = pd.read_csv(standard / unquote(block["data-file"]), keep_default_na=False, na_values=[""])
+        names = list(frame)
+        keys = names[
+            : next(at for at, name in enumerate(names) if pd.api.types.is_numeric_dtype(frame[name]))
+        ]
+        found = set()
+        for view in block.find_all(class_="view"):
+            caption = view.find(class_="caption")
+            side = {"The paper's:": "paper", "Ours:": "ours"}.get(caption.text if caption else "", "")
+            if caption and not side:
+                continue  # effects are computed
+            for label, cells in rows(view.table):
+                values = {
+                    (f"{name} ({side})" if f"{name} ({side})" in names else name): cells[name]
+                    for name in cells
+                }
+                values = {name: number(cell) for name, cell in values.items() if name not in keys}
+                same = [at for at, row in frame.iterrows() if matches(label, cells, row, keys)]
+                fits = [
+                    at
+                    for at in same
+                    if all(agrees(text, frame.at[at, name]) for name, text in values.items())
+                ]
+                assert fits, (block["data-file"], label, values)
+                found |= {(at, name) for at in fits for name in values}
+        there = {(at, name) for name in names for at in frame.index[frame[name].notna()]}
+        missing = {(at, name) for at, name in there - found if name not in keys and not name.endswith(" std")}
+        assert not missing, (block["data-file"], missing)
+        checked += len(found)
+    assert checked > 1500
 
 
 def test_markdown_and_page_say_the_same(standard, whole):
@@ -258,6 +320,7 @@ def test_markdown_and_page_say_the_same(standard, whole):
     assert len(figures) == len(list((standard / "figures").glob("*.png")))
     for origin in re.findall(r"<sub>(.*)</sub>", text):
         assert origin.split("; ")[0].replace(": ", " ") in whole.text
+    assert text.count("<details>") == text.count("</details>")
 
 
 def test_the_page_needs_nothing_from_outside(standard, whole):
@@ -275,7 +338,8 @@ def test_every_link_leads_somewhere(standard, whole):
     anchors = {tag["id"] for tag in whole.find_all(id=True)}
     links = [link["href"] for link in whole.find_all("a")]
     for link in links:
-        assert link[1:] in anchors if link.startswith("#") else (standard / unquote(link)).is_file(), link
+        file = unquote(link.partition("#")[0])
+        assert (standard / file).is_file() if file else link[1:] in anchors, link
     assert len(anchors) == len(whole.find_all("h2")), "no two sections under one name"
     assert "html/02_dhn_training-seq_gru-eq3-seed0.html" in links, "a published folder leads to its own pages"
 
@@ -285,15 +349,15 @@ def test_a_report_without_any_run_is_the_papers_tables_and_why(smoke):
     found = parse((smoke.paths.root / "index.html").read_text())
     assert "no evidence" in found.find(class_="warning").text
     assert found.find(class_="warning").a["href"] == "../../reports/standard/index.html"
-    summary, *papers = found.find_all("table")
+    *papers, summary = found.find_all("table")
     assert len(papers) == 6 and "0 of 22" in summary.text
+    assert not seen(found), "what has no number of ours is folded"
     for table in papers:
-        ours = [
-            number(cell) for _, row in rows(table) for name, cell in row.items() if name.endswith("(ours)")
-        ]
-        assert ours and not any(ours)
-        assert table.find_next(class_="lacks").text.startswith("Ours: ")
-    assert bold(papers[0], "MOTA (paper)") == ["60.20", "60.66"]
+        block = table.find_parent(class_="table")
+        assert block.find(class_="lacks").text.startswith("Ours: ")
+        assert block.summary.text == "the paper's numbers"
+    assert bold(papers[0], "MOTA") == ["60.20", "60.66"]
+    assert "run notebook 10" in found.find(id="the-paper-s-claims").find_next("p").text
 
 
 def test_rows_that_were_not_run_are_counted(smoke):

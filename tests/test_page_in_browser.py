@@ -11,33 +11,47 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deepmot_lib import paper
+from deepmot_lib.experiments import tables
+from deepmot_lib.report import document, page
+
+REPO = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")]
 
 PROBE = """<script>
 addEventListener("load", () => {
   const of = (selector) => [...document.querySelectorAll(selector)];
-  const wide = of(".scroll").filter((box) => box.scrollWidth > box.clientWidth + 100);
+  const seen = (element) => element.checkVisibility();
+  const wide = of(".scroll").filter((box) => seen(box) && box.scrollWidth > box.clientWidth + 1);
   wide.forEach((box) => { box.scrollLeft = 100; });
+  const bottom = (element) => element ? Math.round(element.getBoundingClientRect().bottom) : null;
   const left = (element) => Math.round(element.getBoundingClientRect().left);
   parent.postMessage(JSON.stringify({
     pictures: of("img").map((image) => image.naturalWidth),
     dark: matchMedia("(prefers-color-scheme: dark)").matches,
     colors: [getComputedStyle(document.body).backgroundColor,
-      ...["body", ".soft", ".better", ".worse", "a"].map((one) => getComputedStyle(of(one)[0]).color)],
+      ...["body", ".soft", ".better", ".worse", "a"].flatMap((one) => of(one).slice(0, 1))
+        .map((one) => getComputedStyle(one).color)],
     overhang: document.documentElement.scrollWidth - innerWidth,
-    wide: wide.length,
+    wide: wide.map((box) => box.getAttribute("aria-label")),
+    folded: of("table").filter((table) => !seen(table)).length,
+    claims: bottom(document.querySelector(".claims")),
     sticky: wide.map((box) => left(box.querySelector("th[scope=row]")) - left(box)),
   }), "*");
 });
 </script>"""
 
 
-def browse(file: Path, width: int, dark: bool = False) -> tuple[dict, list[str]]:
-    """What a probe at the end of the page saw in a window of that width, and what the console was told."""
+def browse(file: Path, width: int, dark: bool = False, printed: bool = False) -> tuple[dict, list[str]]:
+    """What a probe at the end of the page saw in a window of that width, and what the console was told.
+
+    ``printed``: the style sheet's part for print holds for the screen.
+    """
     folder = file.parent
     probed = folder / "probed.html"
-    probed.write_text(file.read_text().replace("</body>", PROBE + "</body>"))
+    text = file.read_text().replace("@media print", "@media all" if printed else "@media print")
+    probed.write_text(text.replace("</body>", PROBE + "</body>"))
     frame = folder / "frame.html"  # a headless window is never as narrow as a phone, a frame is
     frame.write_text(
         "<body><script>addEventListener('message', (told) => { document.body.dataset.told = told.data; })"
@@ -78,9 +92,29 @@ def test_a_browser_shows_all_of_it(standard, tmp_path, width, dark):
     background, *inks = seen["colors"]
     assert all(contrast(background, ink) >= 4.5 for ink in inks), seen["colors"]
     assert seen["overhang"] <= 0, "wide tables scroll in their own boxes, the page does not"
-    if width == 390:
-        assert seen["wide"] >= 5
     assert all(abs(left) <= 2 for left in seen["sticky"]), "the rows' names stay in sight"
+    assert seen["folded"] > 10
+    trackers = {"Table 1", "Table 2", "Table 3"}
+    assert not trackers & set(seen["wide"]), "MOTA, IDF1, IDS and HOTA are seen"
+    assert width == 390 or not seen["wide"]
+
+
+def test_nothing_is_folded_or_cut_off_in_print(standard, tmp_path):
+    file = shutil.copy(standard / "index.html", tmp_path / "index.html")
+    seen, _ = browse(file, 1032, printed=True)  # A4 across, less its margins
+    assert seen["folded"] == 0 and seen["overhang"] <= 0
+
+
+@pytest.mark.parametrize(("width", "screen"), [(1280, 900), (390, None)])
+def test_the_claims_are_on_the_first_screen(tmp_path, width, screen):
+    frame, made_from = tables.read(REPO / "reports" / "smoke" / "tables" / "claims.csv")
+    claims = document.Table(frame, made_from=made_from)
+    section = document.Section("The paper's claims", "Text.", claims=claims)
+    file = tmp_path / "index.html"
+    file.write_text(page.render(document.Document("Title", paper.CITATION, "Beware.", (section,))))
+    seen, _ = browse(file, width)
+    assert not seen["wide"] and seen["overhang"] <= 0
+    assert screen is None or seen["claims"] <= screen
 
 
 def test_the_browser_tells_what_is_wrong(tmp_path):

@@ -1,7 +1,7 @@
-"""A report as data: sections with text, tables, figures and links; and its rendering as Markdown.
+"""A report as data: sections with text, tables, figures and links.
 
-Texts are Markdown; tables, provenances, names and links are data and are escaped. ``page.render`` renders the
-same document as HTML.
+Texts are Markdown; tables, provenances, names and links are data and are escaped. ``markdown_page.render``
+renders a document as Markdown, ``page.render`` as HTML.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 import pandas as pd
 
 from . import tables
-from .markdown import escape, target
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,8 @@ class Table:
         made_from: Its provenance; None if it was not run.
         lacks: Why cells of ours are empty.
         decimals: Decimals of its numbers.
+        like_with_like: Whether data, split and protocol are the paper's, so that values can be compared.
+        within: Keys whose groups are compared apart where effects are.
     """
 
     frame: pd.DataFrame
@@ -35,6 +36,8 @@ class Table:
     made_from: dict[str, Any] | None = None
     lacks: str = ""
     decimals: int = 2
+    like_with_like: bool = False
+    within: tuple[str, ...] = ()
 
     def provenance(self) -> dict[str, str]:
         """Return the known entries of the provenance as text."""
@@ -60,22 +63,40 @@ class Link:
         name: Its text.
         target: The file, relative to the report.
         runs: Names and targets of the file's executed copies; they are not in git, so Markdown omits them.
+        fragment: The heading in these copies, without ``#``.
     """
 
     name: str
     target: str
     runs: tuple[tuple[str, str], ...] = ()
+    fragment: str = ""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A section of a report."""
+    """A section of a report.
+
+    Attributes:
+        heading: Its heading.
+        text: What it shows.
+        tables: Its tables.
+        figures: Its figures.
+        links: A list of links.
+        claims: The paper's claims and the verdicts, as ``claims.csv`` has them.
+        notebook: The notebook that makes it.
+        command: The command that runs this notebook and what it needs.
+        summary: Not empty if tables, figures and links are folded under it.
+    """
 
     heading: str
     text: str = ""
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
     links: tuple[Link, ...] = ()
+    claims: Table | None = None
+    notebook: Link | None = None
+    command: str = ""
+    summary: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,20 +107,3 @@ class Document:
     text: str
     warning: str
     sections: tuple[Section, ...]
-
-
-def to_markdown(document: Document) -> str:
-    """Render a document as Markdown."""
-    blocks = [f"# {document.title}", document.text]
-    if document.warning:
-        blocks.append("> " + document.warning)
-    for section in document.sections:
-        blocks += [f"## {section.heading}", section.text]
-        for table in section.tables:
-            blocks += [table.text, tables.to_markdown(table.frame, table.decimals).rstrip(), table.lacks]
-            origin = "; ".join(f"{key}: {escape(value)}" for key, value in table.provenance().items())
-            blocks.append(origin and f"<sub>{origin}</sub>")
-        for figure in section.figures:
-            blocks += [f"**{figure.caption}**", f"![{figure.caption}]({target(figure.link)})"]
-        blocks.append("\n".join(f"- [{escape(link.name)}]({target(link.target)})" for link in section.links))
-    return "\n\n".join(block for block in blocks if block) + "\n"

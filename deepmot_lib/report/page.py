@@ -1,12 +1,14 @@
 """A document as one self-contained HTML file without scripts.
 
-The columns' names determine the layout: the paper's and our measures side by side, our difference with its
-direction, ``X std`` as a spread beside X, the best in bold.
+The columns' names determine the layout: the paper's and our measures side by side, ``X std`` as a spread
+beside X. Values have the best in bold; where they can be compared with the paper's, ours have their
+difference, for the better or for the worse. Effects have a sign.
 """
 
 from __future__ import annotations
 
 import base64
+import html
 import io
 import re
 from dataclasses import dataclass
@@ -14,20 +16,22 @@ from pathlib import Path
 from typing import cast
 
 import mistune
-import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
-from . import tables
+from . import tables, verdicts
 from .document import Document, Figure, Table
 from .markdown import target
+from .tables import keys
+from .views import View, views
 
 #: The directions of measures; those in neither set have none.
 _MORE_IS_BETTER = frozenset(
     ["MOTA", "MOTP", "IDF1", "IDP", "IDR", "Rcll", "Prcn", "MT", "HOTA", "DetA", "AssA", "WA", "FPS"]
 )
 _LESS_IS_BETTER = frozenset(["ML", "FP", "FN", "IDS", "IDs", "FM", "MA", "SA"])
+_LONGEST_DATA = 120  # characters of a list of sequences in a line
 
 
 @dataclass(frozen=True)
@@ -90,13 +94,18 @@ def render(document: Document) -> str:
         "plain": lambda text: text.replace("`", ""),
         "anchor": lambda text: re.sub(r"\W+", "-", text.lower()).strip("-"),
         "blank": lambda value: "" if pd.isna(value) else value,
+        # Names such as dMOTA+dMOTP and paral_lstm may be broken there, which a phone needs.
+        "breakable": lambda value: re.sub(r"([+_])(?=\w)", r"\1<wbr>", html.escape(str(value))),
         "keys": keys,
         "blocks": blocks,
-        "columns": columns,
+        "judged": lambda table: verdicts.judged(table.frame),
+        "counts": verdicts.counts,
+        "views": views,
+        "gist": gist,
         "picture": picture,
         "target": target,
     }
-    environment.globals["direction"] = direction
+    environment.globals |= {"direction": direction, "columns": columns, "View": View}
     return environment.get_template("page.html").render(document=document)
 
 
@@ -107,13 +116,6 @@ def direction(measure: str) -> int:
     """
     name = measure.partition(" ")[0]
     return (name in _MORE_IS_BETTER) - (name in _LESS_IS_BETTER)
-
-
-def keys(frame: pd.DataFrame) -> list[str]:
-    """Return the columns that identify a row: the leading text columns, or the first if all are text."""
-    numbers = [pd.api.types.is_numeric_dtype(frame[name]) for name in frame]
-    leading = numbers.index(True) if True in numbers else 1
-    return list(map(str, frame))[: max(leading, 1)]
 
 
 def blocks(frame: pd.DataFrame) -> list[Block]:
@@ -136,9 +138,20 @@ def blocks(frame: pd.DataFrame) -> list[Block]:
     ]
 
 
-def columns(table: Table) -> list[Column]:
-    """Return the columns after the keys."""
-    frame = table.frame
+def gist(table: Table) -> str:
+    """Return in a line what a table was made from: data unless its list is long, split, protocol, seeds."""
+    known = table.provenance()
+    parts = {key: known[key] for key in ("data", "split", "protocol", "seeds") if key in known}
+    if len(parts.get("data", "")) > _LONGEST_DATA:
+        del parts["data"]
+    return "; ".join(
+        f"{key} {value}" if key in ("protocol", "seeds") else value for key, value in parts.items()
+    )
+
+
+def columns(view: View, decimals: int = 2) -> list[Column]:
+    """Return the columns after the keys, fractions with so many decimals."""
+    frame = view.frame
     names = list(map(str, frame))
     spreads = {_owner(frame, name): name for name in names if _owner(frame, name)}
     empty = [""] * len(frame)
@@ -147,17 +160,19 @@ def columns(table: Table) -> list[Column]:
         if name in keys(frame) or name in spreads.values():
             continue
         measure, side = _measure_and_side(name)
-        differences, verdicts = _differences(table, measure, side)
+        compared = view.kind == "beside" and side == "ours" and f"{measure} (paper)" in frame
+        places = tables.decimals_of(name, decimals)
+        differences, verdicts = _differences(frame, measure, places) if compared else (empty, empty)
         found.append(
             Column(
                 measure=measure,
                 side=side,
                 number=pd.api.types.is_numeric_dtype(frame[name]),
-                texts=tables.texts(frame[name], table.decimals),
-                spreads=tables.texts(frame[spreads[name]], table.decimals) if name in spreads else empty,
+                texts=tables.texts(frame[name], places, signed=view.kind == "effects"),
+                spreads=tables.texts(frame[spreads[name]], places) if name in spreads else empty,
                 differences=differences,
                 verdicts=verdicts,
-                best=_best(table, name, direction(measure)),
+                best=_best(frame, name, 0 if view.kind == "effects" else direction(measure), places),
             )
         )
     return found
@@ -178,33 +193,25 @@ def _owner(frame: pd.DataFrame, name: str) -> str | None:
     return owners[0] if owners and name.endswith(" std") else None
 
 
-def _differences(table: Table, measure: str, side: str) -> tuple[list[str], list[str]]:
+def _differences(frame: pd.DataFrame, measure: str, decimals: int) -> tuple[list[str], list[str]]:
     """Return ours minus the paper's as text, and whether that is better or worse; empty if one is missing."""
-    frame = table.frame
-    if side != "ours" or f"{measure} (paper)" not in frame:
-        return [""] * len(frame), [""] * len(frame)
     both = frame[[f"{measure} (paper)", f"{measure} (ours)"]].astype(float)
-    decimals = 0 if (both.stack().dropna() % 1 == 0).all() else table.decimals
+    decimals = 0 if (both.stack().dropna() % 1 == 0).all() else decimals
     changes = (both.iloc[:, 1] - both.iloc[:, 0]).round(decimals).tolist()
     gains = [change * direction(measure) for change in changes]
     return (
-        [_signed(change, decimals) for change in changes],
+        [tables.difference(change, decimals) for change in changes],
         ["better" if gain > 0 else "worse" if gain < 0 else "" for gain in gains],
     )
 
 
-def _signed(change: float, decimals: int) -> str:
-    """Format a difference with its sign, ``=`` for none, empty for NaN."""
-    return "" if np.isnan(change) else f"{change:+.{decimals}f}".replace("-", "−") if change else "="
-
-
-def _best(table: Table, name: str, sign: int) -> frozenset[int]:
+def _best(frame: pd.DataFrame, name: str, sign: int, decimals: int) -> frozenset[int]:
     """Return the best rows of each block, all with the same printed value; none if all rows have it."""
     if not sign:
         return frozenset()
-    texts = tables.texts(table.frame[name], table.decimals)
+    texts = tables.texts(frame[name], decimals)
     best: set[int] = set()
-    for block in blocks(table.frame):
+    for block in blocks(frame):
         values = {row: sign * float(texts[row]) for row in block.rows if texts[row]}
         if len(set(values.values())) > 1:
             best |= {row for row, value in values.items() if value == max(values.values())}

@@ -9,6 +9,9 @@ import pandas as pd
 
 from .markdown import escape
 
+#: Measures that are counts of boxes or switches.
+COUNTS = frozenset(["FP", "FN", "IDS", "IDs", "FM"])
+
 
 def beside(paper: pd.DataFrame, ours: pd.DataFrame | None, keys: list[str]) -> pd.DataFrame:
     """The paper's table with ours beside it: columns ``keys``, then ``X (paper)``, ``X (ours)`` for each
@@ -39,6 +42,13 @@ def beside(paper: pd.DataFrame, ours: pd.DataFrame | None, keys: list[str]) -> p
 def side(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Return the columns of a table by ``beside`` that are the paper's ("paper") or ours ("ours")."""
     return table[[column for column in table if str(column).endswith(f"({name})")]]
+
+
+def keys(frame: pd.DataFrame) -> list[str]:
+    """Return the columns that identify a row: the leading text columns, or the first if all are text."""
+    numbers = [pd.api.types.is_numeric_dtype(frame[name]) for name in frame]
+    leading = numbers.index(True) if True in numbers else 1
+    return list(map(str, frame))[: max(leading, 1)]
 
 
 def narrow(table: pd.DataFrame, keys: Sequence[str], measures: Mapping[str, int]) -> pd.DataFrame:
@@ -113,14 +123,30 @@ def _rounded(values: pd.Series, decimals: int, before: str = "") -> list[str]:
     return ["" if pd.isna(value) else f"{before}{value:.{decimals}f}" for value in values]
 
 
-def texts(values: pd.Series, decimals: int = 2) -> list[str]:
+def texts(values: pd.Series, decimals: int = 2, signed: bool = False) -> list[str]:
     """A column's cells as text: fractions with ``decimals``, whole numbers as such, empty for what was not
-    run.
+    run; ``signed`` numbers are differences.
 
     A column of whole numbers is one of counts, though empty cells have made floats of them.
     """
-    whole = pd.api.types.is_numeric_dtype(values) and bool((values.dropna() % 1 == 0).all())
+    numbers = pd.api.types.is_numeric_dtype(values)
+    if signed and numbers:
+        return [difference(value, decimals) for value in values]
+    whole = numbers and bool((values.dropna() % 1 == 0).all())
     return ["" if pd.isna(value) else _text(value, 0 if whole else decimals) for value in values]
+
+
+def decimals_of(name: object, decimals: int) -> int:
+    """Return the decimals of a column: none for counts, which are whole but for their mean over seeds."""
+    return 0 if str(name).split(" ")[0] in COUNTS else decimals
+
+
+def difference(change: float, decimals: int) -> str:
+    """Format a difference with its sign, ``=`` for none that is seen, empty for NaN."""
+    if pd.isna(change):
+        return ""
+    text = f"{change:+.{decimals}f}".replace("-", "−")
+    return text if float(text[1:]) else "="
 
 
 def in_words(value: object) -> str:
@@ -128,10 +154,13 @@ def in_words(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def to_markdown(frame: pd.DataFrame, decimals: int = 2) -> str:
+def to_markdown(frame: pd.DataFrame, decimals: int = 2, signed: bool = False) -> str:
     """Write a pipe table of ``texts``, numbers to the right."""
     rules = ["---:" if pd.api.types.is_numeric_dtype(frame[name]) else "---" for name in frame]
-    rows = zip(*(texts(frame[name], decimals) for name in frame), strict=True)
+    rows = zip(
+        *(texts(frame[name], decimals, signed and not str(name).endswith(" std")) for name in frame),
+        strict=True,
+    )
     header, *cells = ([escape(str(cell)) for cell in row] for row in (list(frame), *rows))
     return "".join(f"| {' | '.join(line)} |\n" for line in (header, rules, *cells))
 
