@@ -11,10 +11,11 @@ from deepmot_lib.training import matrices
 
 
 @pytest.mark.parametrize("name", ["._00_streets.png", ".00_streets.4711.png"])
-def test_no_figure_of_the_report(tmp_path, name):
+def test_no_figure_of_the_report(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(contents, "_NOTEBOOKS", tmp_path)
     for file in ("00_streets.png", name):
         Image.new("RGB", (4, 3)).save(tmp_path / file, format="PNG")
-    (section,) = contents._figures(SimpleNamespace(figures=tmp_path))
+    (section,) = contents._Collection(SimpleNamespace(figures=tmp_path), "smoke").other_figures([])
     assert [figure.file.name for figure in section.figures] == ["00_streets.png"]
 
 
@@ -27,9 +28,9 @@ def test_no_notebook_and_no_page_of_the_report(tmp_path, monkeypatch):
         (notebooks / name).touch()
     for name in ("00_data.html", ".00_data.4711.html"):
         (pages / name).touch()
-    monkeypatch.setattr(contents, "__file__", str(tmp_path / "deepmot_lib" / "report" / "contents.py"))
+    monkeypatch.setattr(contents, "_NOTEBOOKS", notebooks)
     paths = SimpleNamespace(pages=pages, root=tmp_path / "report")
-    (section,) = contents._notebooks(paths)
+    (section,) = contents._Collection(paths, "smoke").notebooks()
     assert [link.name for link in section.links] == ["00_data"]
     assert [name for name, _ in section.links[0].runs] == ["as run"]
 

@@ -270,15 +270,34 @@ def test_links_in_the_documents_lead_somewhere(document):
         assert not anchor or anchor in anchors(file), f"{document.name} links to {target}"
 
 
+def test_the_readme_begins_with_a_picture_and_the_way_to_a_tracked_video():
+    text = (ROOT / PROJECT["readme"]).read_text()
+    oldest = PROJECT["requires-python"].removeprefix(">=")
+    assert f"python-%E2%89%A5_{oldest}-" in text and f"Python {oldest} or newer" in text
+    assert (ROOT / "docs" / "tracks.webp").stat().st_size < 1_500_000
+    order = [
+        "docs/tracks.webp",
+        "## Quick start",
+        "## Reproduce",
+        "## What the paper claims",
+        "## Your own data",
+    ]
+    places = [text.index(part) for part in order]
+    assert places == sorted(places)
+    assert ".venv/bin/deepmot track film.mp4 --video tracked.mp4" in text[places[1] : places[2]]
+
+
 def test_the_readme_names_both_commands():
     text = (ROOT / PROJECT["readme"]).read_text()
     assert "make reproduce" in text and "make test" in text
 
 
-def test_the_readmes_lines_run():
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / PROJECT["readme"]).read_text(), re.DOTALL)
+def test_the_readmes_lines_print_what_it_says(capsys):
+    text = (ROOT / PROJECT["readme"]).read_text()
+    ((code, printed),) = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", text, re.DOTALL)
     names: dict[str, Any] = {}
     exec(code, names)
+    assert capsys.readouterr().out == printed
     assert names["A"].shape == (2, 2) and names["A"].diagonal().min() > 0.5, "each track on its object"
     step = names["tracks"].detach() - 0.01 * names["tracks"].grad
     closer = box_distance(step, names["objects"], (480, 640)).diagonal()

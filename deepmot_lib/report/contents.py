@@ -202,8 +202,13 @@ class _Collection:
         return [Section("Notebooks", links=links)] if links else []
 
     def _made_by(self, number: str, heading: str = "") -> dict[str, Any]:
-        """Return the link to a notebook and the command that runs it with all that it needs."""
+        """Return the link to a notebook and the command that runs it with all that it needs.
+
+        An installed copy has no notebooks.
+        """
         name = catalog.notebook(number)
+        if not (_NOTEBOOKS / f"{name}.ipynb").is_file():
+            return {}
         target = f"runs/{self._profile}/notebooks/{name}.ipynb"
         command = f".venv/bin/python -m deepmot_lib.experiments.workflow {self._profile} --cores 2 {target}"
         link = self._link(_NOTEBOOKS / f"{name}.ipynb")
