@@ -10,7 +10,15 @@ from deepmot_lib.assignment import optimal_assignment
 from deepmot_lib.data import mot
 from deepmot_lib.distance import box_distance
 from deepmot_lib.experiments import matrices
-from deepmot_lib.experiments.gradient_quality import compare, counted, counted_gradient, loss_gradient, move
+from deepmot_lib.experiments.gradient_quality import (
+    by_clip,
+    compare,
+    counted,
+    counted_gradient,
+    loss_gradient,
+    move,
+    ways,
+)
 from deepmot_lib.experiments.gradients import Frame
 from deepmot_lib.loss import DeepMOTLoss
 
@@ -89,6 +97,29 @@ def test_a_step_function_has_no_gradient_and_a_smooth_one_has():
     assert table.loc["smooth", "cosine to smooth"] == pytest.approx(1)
     assert table.loc["greedy", "cosine to counted"] == 0
     assert table.loc["smooth", "cosine to counted"] > 0.3
+
+
+def test_the_pull_is_the_cosine_with_the_way_to_ones_own_object():
+    tracks = OBJECTS.clone()
+    tracks[0, [0, 2]] += 10  # a fifth of its width to the right of its object
+    tracks[1] = torch.tensor([150.0, 60, 250, 180])  # twice as wide, a quarter of that beside it
+    frame = Frame(tracks, [1, 2], OBJECTS, [1, 2])
+    expected = torch.tensor([[-0.2, 0, 0, 0], [-0.25, 0, np.log(0.5), 0]], dtype=torch.float32)
+    torch.testing.assert_close(ways(frame), expected)
+    nobody = ways(Frame(tracks, [1, 7], OBJECTS, [1, 2]))
+    assert nobody[1].isnan().all() and not nobody[0].isnan().any()
+
+    class Own(nn.Module):
+        """Each track is on its own object, whatever the distance."""
+
+        def forward(self, distance):
+            return torch.eye(2).expand(len(distance), 2, 2) + 0 * distance
+
+    clips = [([Frame(OBJECTS, [1, 2], OBJECTS, [1, 2]), frame], SIZE)]
+    measured = by_clip({"own": Own()}, clips, "own", DeepMOTLoss())
+    gradient = loss_gradient(clips[0][0], Own(), SIZE, DeepMOTLoss())
+    product = -(gradient * expected).sum() / gradient.norm() / expected.norm()
+    assert measured["pull"].item() == pytest.approx(product.item(), abs=1e-5) and product > 0
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ BLOCK_COUNTS = ["boxes", "FP", "FN", "IDs", "IDTP", "IDFP", "IDFN"]
 #: can be compared between data sets.
 BLOCK_MEASURES = ("MOTA", "IDF1", "IDs")
 _LEVEL, _RESAMPLES = 0.95, 9_999
+_MOST_SEEDS = 10_000_000  # that are asked for
 
 
 class Difference(NamedTuple):
@@ -36,6 +37,8 @@ class Difference(NamedTuple):
             reaches farther. NaN where there are fewer than two blocks.
         blocks: The number of blocks of frames.
         seeds: The number of pairs of seeds; with one, nothing is known of the spread over seeds.
+        blocks_width: Half the width of the interval over blocks alone, NaN where there is none.
+        seeds_width: Half the width of that over seeds.
     """
 
     effect: float
@@ -43,6 +46,31 @@ class Difference(NamedTuple):
     high: float
     blocks: int
     seeds: int
+    blocks_width: float = np.nan
+    seeds_width: float = np.nan
+
+    def blocks_needed(self, effect: float) -> float:
+        """Return how many blocks it takes for an interval over blocks of half-width ``effect``.
+
+        A width falls with the root of the number of blocks. At least 2; NaN where there is no interval.
+        """
+        return _at_least_two(self.blocks * (self.blocks_width / effect) ** 2)
+
+    def seeds_needed(self, effect: float) -> float:
+        """Return how many seeds it takes for an interval over seeds of half-width ``effect``.
+
+        Student's, from seeds that spread as these do. At least 2; NaN where there is no interval.
+        """
+        if np.isnan(self.seeds_width) or np.isnan(effect):
+            return np.nan
+        spread = self.seeds_width / _student(self.seeds)
+        counts = np.unique(np.geomspace(2, _MOST_SEEDS, 5_000).astype(int))
+        enough = spread * _student(counts) <= abs(effect)
+        return float(counts[enough][0]) if enough.any() else np.inf
+
+
+#: Where nothing was compared.
+NOTHING = Difference(np.nan, np.nan, np.nan, 0, 0)
 
 
 def count_blocks(
@@ -122,7 +150,9 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, measure: str) -> Diffe
     return _difference(counts, of_sums, _by_seed(first, second, measure))
 
 
-def mean_difference(first: NDArray[Any], second: NDArray[Any], groups: NDArray[Any]) -> Difference:
+def mean_difference(
+    first: NDArray[Any], second: NDArray[Any], groups: NDArray[Any], weights: NDArray[Any] | None = None
+) -> Difference:
     """Compare two arms by the mean of a value, such as the accuracy of two matchers on the same matrices.
 
     As :func:`difference`, with groups of values in place of blocks of frames.
@@ -131,11 +161,14 @@ def mean_difference(first: NDArray[Any], second: NDArray[Any], groups: NDArray[A
         first: (S, K) of one arm, K values for each of S seeds; S is 1 for an arm without a seed.
         second: (T, K) of the other arm; T is S, or either is 1.
         groups: (K,) labels; values of one group, such as those of one frame, are drawn together.
+        weights: (K,) how much each value counts for, such as the number of those that it is a mean of; by
+            default all alike.
     """
     _, group = np.unique(groups, return_inverse=True, axis=0)
-    sums = [np.bincount(group.ravel(), weights=arm.mean(0)) for arm in (first, second)]
-    counts = [*sums, np.bincount(group.ravel()).astype(float)]
-    by_seed = second.mean(1) - first.mean(1)
+    weights = np.ones(len(group)) if weights is None else weights
+    sums = [np.bincount(group.ravel(), weights=arm.mean(0) * weights) for arm in (first, second)]
+    counts = [*sums, np.bincount(group.ravel(), weights=weights)]
+    by_seed = np.average(second, axis=1, weights=weights) - np.average(first, axis=1, weights=weights)
     return _difference(counts, lambda before, after, number: (after - before) / number, by_seed)
 
 
@@ -145,9 +178,24 @@ def _difference(counts: list[NDArray[Any]], of_sums: Any, by_seed: NDArray[Any])
     def statistic(*drawn: NDArray[Any], axis: int = -1) -> NDArray[Any]:
         return of_sums(*(np.sum(one, axis=axis) for one in drawn))
 
-    ends = [*_over_blocks(counts, statistic), *_over_seeds(by_seed)]
+    over_blocks, over_seeds = _over_blocks(counts, statistic), _over_seeds(by_seed)
+    ends = [*over_blocks, *over_seeds]
     low, high = float(min(ends)), float(max(ends))
-    return Difference(float(statistic(*counts)), low, high, len(counts[0]), len(by_seed))
+    widths = (_half(over_blocks), _half(over_seeds))
+    return Difference(float(statistic(*counts)), low, high, len(counts[0]), len(by_seed), *widths)
+
+
+def _half(ends: tuple[float, ...]) -> float:
+    return float(np.ptp(ends)) / 2 if ends else np.nan
+
+
+def _student(seeds: Any) -> Any:
+    """The half-width of Student's interval of a mean, in deviations of a single value."""
+    return stats.t.ppf((1 + _LEVEL) / 2, np.asarray(seeds) - 1) / np.sqrt(seeds)
+
+
+def _at_least_two(count: float) -> float:
+    return count if np.isnan(count) else max(2.0, float(np.ceil(count)))
 
 
 def _over_blocks(counts: list[NDArray[Any]], statistic: Any) -> tuple[float, float]:

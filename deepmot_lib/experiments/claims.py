@@ -8,17 +8,15 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from .. import paper
-from ..data.pairs import fingerprints
-from ..evaluation.intervals import Difference, difference, mean_difference
-from . import matchers as matcher_runs
-from . import tables
+from ..evaluation.intervals import NOTHING, difference
+from . import matcher_claims, tables
 from . import trackers as tracker_runs
 from .experiment import Experiment
-from .settings import DEEPMOT, DHN, MatcherRun, TrackerRun
+from .matcher_claims import Answer
+from .settings import DEEPMOT, DHN, TrackerRun
 
 #: The verdicts, in the order of how much they say for the paper.
 VERDICTS = ("reproduced", "in direction only", "not testable here", "not found", "contradicted")
@@ -70,6 +68,14 @@ def _of_sots() -> list[Claim]:
             found.append(Claim(text, 3, rows, (TrackerRun(tracker, loss), ours)))
     return found
 
+
+#: The notebook and the heading that show what was found for a claim of each table.
+SHOWN = {
+    1: "08_tracker_ablation#Table 1: re-identification",
+    2: "08_tracker_ablation#Table 2: which term of the loss?",
+    3: "08_tracker_ablation#Table 3: other trackers",
+    4: "09_benchmark#Test: the server's numbers",
+}
 
 _HEAD = _tracktor(DEEPMOT, "head")
 _EXTERNAL = (("DeepMOT", "+ReIDext"), ("DeepMOT", "+ReIDhead"))
@@ -124,7 +130,7 @@ def verdict(effect: float, low: float, high: float) -> str:
     """Judge a claim by the rule of docs/protocol.md.
 
     Args:
-        effect: The paper's effect, not 0.
+        effect: The paper's effect, not 0; NaN where it claims a rise and prints no number.
         low: The lower end of the 95 % interval of the effect here.
         high: The upper end.
 
@@ -137,6 +143,8 @@ def verdict(effect: float, low: float, high: float) -> str:
         >>> verdict(-0.5, 0.1, 0.9)
         'contradicted'
     """
+    if math.isnan(effect):
+        effect = 0.0  # any rise will do
     if effect < 0:
         effect, low, high = -effect, -high, -low
     if math.isnan(low) or math.isnan(high):
@@ -152,43 +160,48 @@ def table(experiment: Experiment) -> pd.DataFrame:
     """Return all claims with the paper's effects, ours and the verdicts.
 
     Returns:
-        One row per claim: ``claim``, ``paper's table``, ``measure``, ``paper`` and ``ours`` (effects),
-        ``low`` and ``high`` (the 95 % interval of ours), ``blocks``, ``seeds``, ``verdict``. A claim whose
-        runs have not been made has no number of ours and is not testable; where a profile's numbers are no
-        evidence, there is no verdict.
+        One row per claim: ``claim``, ``paper's table`` (or figure), ``measure``, ``paper`` and
+        ``ours`` (effects), ``low`` and ``high`` (the 95 % interval of ours), ``blocks``, ``seeds``, ``blocks
+        needed`` and ``seeds needed`` (to see the paper's effect), ``verdict``, ``shown in`` (the notebook and
+        its heading, ``name#heading``). A claim whose runs have not been made has no number of ours and is not
+        testable; where a profile's numbers are no evidence, there is no verdict.
     """
-    rows = [*_of_networks(experiment), *(_row(experiment, claim) for claim in CLAIMS)]
-    nothing = Difference(np.nan, np.nan, np.nan, 0, 0)
-    rows.append(
-        _as_row("DeepMOT-Tracktor leads the benchmark over Tracktor.", 4, "MOTA", _of_table4(), nothing)
-    )
-    judged = pd.DataFrame(rows)
+    text = "DeepMOT-Tracktor leads the benchmark over Tracktor."
+    answers = [
+        *matcher_claims.found(experiment),
+        *(_answer(experiment, claim) for claim in CLAIMS),
+        Answer(text, "Table 4", "MOTA", _of_table4(), NOTHING, SHOWN[4]),
+    ]
+    judged = pd.DataFrame([_row(answer) for answer in answers])
     if not experiment.settings.evidence:
         judged["verdict"] = NO_EVIDENCE
     return judged
 
 
-def _as_row(text: str, number: int, measure: str, effect: float, ours: Difference) -> dict[str, object]:
+def _row(answer: Answer) -> dict[str, object]:
+    ours, effect = answer.ours, answer.paper
     return {
-        "claim": text,
-        "paper's table": number,
-        "measure": measure,
+        "claim": answer.claim,
+        "paper's table": answer.source,
+        "measure": answer.measure,
         "paper": effect,
         "ours": ours.effect,
         "low": ours.low,
         "high": ours.high,
         "blocks": ours.blocks,
         "seeds": ours.seeds,
+        "blocks needed": ours.blocks_needed(effect),
+        "seeds needed": ours.seeds_needed(effect),
         "verdict": verdict(effect, ours.low, ours.high),
+        "shown in": answer.shown,
     }
 
 
-def _row(experiment: Experiment, claim: Claim) -> dict[str, object]:
+def _answer(experiment: Experiment, claim: Claim) -> Answer:
     first, second = (_blocks(experiment, run) for run in claim.runs)
-    ours = Difference(np.nan, np.nan, np.nan, 0, 0)
-    if len(first) and len(second):
-        ours = difference(first, second, claim.measure)
-    return _as_row(claim.text, claim.table, claim.measure, claim.paper, ours)
+    found = difference(first, second, claim.measure) if len(first) and len(second) else NOTHING
+    number = claim.table
+    return Answer(claim.text, f"Table {number}", claim.measure, claim.paper, found, SHOWN[number])
 
 
 def _blocks(experiment: Experiment, run: TrackerRun) -> pd.DataFrame:
@@ -197,46 +210,6 @@ def _blocks(experiment: Experiment, run: TrackerRun) -> pd.DataFrame:
     files = [tracker_runs.blocks_file(experiment, one) for one in made]
     parts = [tables.read(file)[0] for file in files if file.is_file()]
     return pd.concat(parts) if parts else pd.DataFrame()
-
-
-# --- the networks of Table 5 --------------------------------------------------------------------------------
-
-
-def _of_networks(experiment: Experiment) -> list[dict[str, object]]:
-    """How accurate the sequential GRU is, and how far ahead of the best of the paper's other networks."""
-    kind = experiment.settings.dhn_runs[0].pairs
-    names = paper.table(5)["network"].unique().tolist()
-    made = [run for run in experiment.settings.dhn_runs if run.pairs == kind and run.variant in names]
-    scores = {name: _scores(experiment, [run for run in made if run.variant == name]) for name in names}
-    known = {name: found for name, found in scores.items() if found}
-    if names[0] not in known:
-        return []
-    test = experiment.pairs(kind).test
-    groups = fingerprints(test)[known[names[0]][0].index]
-    rows = []
-    for axis in ("row", "column"):
-        printed = paper.table(5).set_index(paper.KEYS[5])["WA"].loc[axis]
-        values = {
-            name: 100 * np.stack([one[f"WA_{axis}"].to_numpy() for one in found])
-            for name, found in known.items()
-        }
-        best = values.pop(names[0])
-        ours = mean_difference(np.zeros((1, best.shape[1])), best, groups)
-        text = f"The sequential GRU assigns accurately ({axis}-wise maximum)."
-        rows.append(_as_row(text, 5, "WA", float(printed[names[0]]), ours))
-        if values:
-            next_best = max(values, key=lambda name: values[name].mean())
-            ahead = mean_difference(values[next_best], best, groups)
-            text = f"... and better than the four other networks ({axis}-wise; here the next is {next_best})."
-            lead = float(printed[names[0]] - printed[names[1:]].max())
-            rows.append(_as_row(text, 5, "WA", lead, ahead))
-    return rows
-
-
-def _scores(experiment: Experiment, runs: list[MatcherRun]) -> list[pd.DataFrame]:
-    """The scores of a network's seeds on all test pairs, none where they have not been made."""
-    made = [run for run in runs if matcher_runs.table_file(experiment, run).is_file()]
-    return [matcher_runs.score(experiment, run, matcher_runs.train(experiment, run)) for run in made]
 
 
 def _of_table4() -> float:

@@ -26,7 +26,8 @@ from ..loss import DeepMOTLoss
 from .gradients import Frame, SoftMatcher
 
 _MATCHED = 0.5  # CLEAR-MOT's smallest overlap of a match
-_NONE = 1e-6  # a gradient smaller than this multiple of the reference counts as none
+#: A gradient smaller than this multiple of the counted one counts as none.
+NONE = 1e-6
 _EXPLODING = 1e3  # a gradient larger than this multiple counts as exploding
 
 
@@ -129,13 +130,32 @@ def loss_gradient(
     return torch.autograd.grad(terms.total, theta)[0]
 
 
-def compare(
+def ways(frame: Frame) -> Float[Tensor, "K 4"]:
+    """Return the ``theta`` of :func:`move` that takes each track to the object of its identity.
+
+    Args:
+        frame: The frame.
+
+    Returns:
+        ``(K, 4)``, NaN for a track without an object.
+    """
+    way = torch.full_like(frame.predictions, torch.nan)
+    columns = {object_id: column for column, object_id in enumerate(frame.object_ids)}
+    for row, track_id in enumerate(frame.track_ids):
+        if track_id in columns:
+            track, target = frame.predictions[row], frame.objects[columns[track_id]]
+            way[row, :2] = (centers(target) - centers(track)) / sizes(track)
+            way[row, 2:] = (sizes(target) / sizes(track)).log()
+    return way
+
+
+def by_clip(
     matchers: Mapping[str, SoftMatcher],
     clips: Sequence[tuple[Sequence[Frame], tuple[int, int]]],
     reference: str,
     loss: DeepMOTLoss,
 ) -> pd.DataFrame:
-    """Compare the gradients of the loss through several matchers.
+    """Measure the gradients of the loss through several matchers, clip by clip.
 
     Args:
         matchers: Matchers by name.
@@ -144,35 +164,60 @@ def compare(
         loss: The loss; reset for each clip.
 
     Returns:
-        One row per matcher. ``cosine to counted`` and ``cosine to <reference>``: the mean cosine with the
-        gradient of the counted measure and with that of the reference, 0 for a clip without a gradient;
-        ``size``: the median norm as a multiple of the counted one; ``none`` and ``exploding``: clips in which
-        that multiple is below 1e-6 and above 1,000, in percent.
+        One row per matcher and clip: ``matcher``, ``clip`` (its number), the cosines of the gradient with
+        that of the counted measure (``cosine to counted``) and with that of the reference (``cosine to
+        <reference>``), that of the negative gradient with the way from each track to its own object
+        (``pull``), and its norm as a multiple of the counted one's (``size``). A cosine is 0 where there is
+        no gradient.
     """
-    measured = [counted_gradient(clip, loss).flatten() for clip, _ in clips]
+    measured = [counted_gradient(clip, loss) for clip, _ in clips]
     found = {
-        name: [loss_gradient(clip, matcher, size, loss).flatten() for clip, size in clips]
+        name: [loss_gradient(clip, matcher, size, loss) for clip, size in clips]
         for name, matcher in matchers.items()
     }
     rows = []
     for name, gradients in found.items():
-        pairs = zip(gradients, measured, strict=True)
-        ratio = np.array([float(g.norm() / c.norm().clamp(min=1e-12)) for g, c in pairs])
-        rows.append(
-            {
-                "matcher": name,
-                "cosine to counted": _cosine(gradients, measured),
-                f"cosine to {reference}": _cosine(gradients, found[reference]),
-                "size": float(np.median(ratio)),
-                "none": 100 * float((ratio < _NONE).mean()),
-                "exploding": 100 * float((ratio > _EXPLODING).mean()),
-            }
-        )
+        for number, (gradient, counts) in enumerate(zip(gradients, measured, strict=True)):
+            way = ways(clips[number][0][-1])
+            own = ~way.isnan()
+            rows.append(
+                {
+                    "matcher": name,
+                    "clip": number,
+                    "cosine to counted": _cosine(gradient, counts),
+                    f"cosine to {reference}": _cosine(gradient, found[reference][number]),
+                    "pull": _cosine(-gradient[own], way[own]),
+                    "size": float(gradient.norm() / counts.norm().clamp(min=1e-12)),
+                }
+            )
     return pd.DataFrame(rows)
 
 
-def _cosine(gradients: list[Tensor], others: list[Tensor]) -> float:
-    """Return the mean cosine of pairs of gradients."""
-    pairs = zip(gradients, others, strict=True)
-    cosines = [cosine_similarity(a.double(), b.double(), dim=0, eps=1e-30).item() for a, b in pairs]
-    return float(np.mean(cosines))
+def pool(measured: pd.DataFrame) -> pd.DataFrame:
+    """Pool what :func:`by_clip` returns.
+
+    Returns:
+        One row per matcher: the mean cosines; ``size``, the median; ``none`` and ``exploding``, the clips in
+        which the size is below 1e-6 and above 1,000, in percent.
+    """
+    groups = measured.groupby("matcher", sort=False)
+    pooled = groups[[name for name in measured if name not in ("matcher", "clip", "size")]].mean()
+    pooled["size"] = groups["size"].median()
+    pooled["none"] = 100 * groups["size"].agg(lambda sizes: (sizes < NONE).mean())
+    pooled["exploding"] = 100 * groups["size"].agg(lambda sizes: (sizes > _EXPLODING).mean())
+    return pooled.reset_index()
+
+
+def compare(
+    matchers: Mapping[str, SoftMatcher],
+    clips: Sequence[tuple[Sequence[Frame], tuple[int, int]]],
+    reference: str,
+    loss: DeepMOTLoss,
+) -> pd.DataFrame:
+    """Compare the gradients of the loss through several matchers: :func:`by_clip`, pooled."""
+    return pool(by_clip(matchers, clips, reference, loss))
+
+
+def _cosine(gradient: Tensor, other: Tensor) -> float:
+    one, two = gradient.flatten().double(), other.flatten().double()
+    return cosine_similarity(one, two, dim=0, eps=1e-30).item()

@@ -58,6 +58,7 @@ class Rule(NamedTuple):
 
 
 _UNTRAINED = "*hungarian*|*greedy*|*softmax*|*sinkhorn*|*min_sum_rule*"
+_PARTS = "table6_blocks|fig8_matrices|gradients_frames"
 #: The first that fits counts. What none names must be equal.
 RULES = (
     Rule("*", "*", "* (paper)", 0, 0, 1, "printed in the paper"),
@@ -70,14 +71,21 @@ RULES = (
     ),
     Rule("claims", "*", "*", None, 0, 1, "follow from the errors and scores of runs, which are compared"),
     Rule("blocks_*", "*", "*", None, 0, 1, "parts of the errors in tracker_*, which are compared"),
+    Rule(_PARTS, "*", "*", None, 0, 1, "parts of table6, fig8 and gradients, which are compared"),
     Rule("reid_*", "*", "limit", None, 0, 1, "a threshold on scores of no unit; tracks show what it does"),
     Rule("*", "*", "* std|std", None, 0, 1, "the spread of few seeds is itself uncertain"),
     Rule("dhn_*|table5|fig8", _UNTRAINED, "*", 0.5, 0, 1, "no training: ties of equal distances alone"),
     Rule(
-        "gradients", _UNTRAINED, "cosine to counted", 0.02, 0, 1, "no training: the loss and rounding alone"
+        "gradients",
+        _UNTRAINED,
+        "cosine to counted|pull",
+        0.02,
+        0,
+        1,
+        "no training: the loss and rounding alone",
     ),
     Rule("gradients", _UNTRAINED, "size|none|exploding", 2, 0.05, 1, "no training; percent or relative"),
-    Rule("gradients", "*", "cosine*", 0.15, 0, 3, "gradients of trained networks, in [-1, 1]"),
+    Rule("gradients", "*", "cosine*|pull", 0.15, 0, 3, "gradients of trained networks, in [-1, 1]"),
     Rule("gradients", "*", "*", None, 0, 1, "over twenty orders of magnitude for a trained network"),
     Rule("dhn_*|table5|table6*", "*1d_conv*", "*", 3, 0, 7, "the network whose seeds differ most; percent"),
     Rule("dhn_*|table5|table6*", "*", "*", 1.5, 0, 4, "trained networks, percent of assignments"),
