@@ -223,12 +223,13 @@ def _fall(sizes: NDArray[Any], wa: NDArray[Any]) -> NDArray[Any]:
 
 def _fig9(frames: pd.DataFrame) -> list[Answer]:
     """The gradients through the proposed network; a frame in which there is next to none counts as 0."""
+    cosine = "cosine to counted"
     claims = (
         ("The loss draws boxes to their objects.", "pull", LOSS),
-        ("... and so do its counts alone, through the DHN.", "pull", COUNTS),
-        ("... also with the softmax's scale at 10.", "pull", COUNTS_10),
-        ("The counts' gradient points where the counted measure improves.", "cosine to counted", COUNTS),
-        ("... also with the softmax's scale at 10.", "cosine to counted", COUNTS_10),
+        ("... and so do its counts alone, through the DHN (scale 100).", "pull", COUNTS),
+        ("... and so do its counts alone, through the DHN (scale 10).", "pull", COUNTS_10),
+        ("The counts' gradient points where the counted measure improves (scale 100).", cosine, COUNTS),
+        ("The counts' gradient points where the counted measure improves (scale 10).", cosine, COUNTS_10),
     )
     rows = []
     for text, measure, loss in claims:
