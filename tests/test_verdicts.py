@@ -28,7 +28,16 @@ CLAIMS = pd.DataFrame(
 
 def test_a_claim_is_told_with_both_effects_its_interval_and_its_verdict():
     first, second, third = verdicts.judged(CLAIMS)
-    assert first == ("DeepMOT is better.", "reproduced", "0.46 MOTA", "1.50", "−0.12 to 3.00", "Table 1")
+    assert first == (
+        "DeepMOT is better.",
+        "reproduced",
+        "0.46 MOTA",
+        "1.50",
+        "−0.12 to 3.00",
+        "Table 1",
+        "",
+        False,
+    )
     assert second.paper == "−0.38 IDs/1,000"
     assert (third.ours, third.interval) == ("", ""), "was not run"
     assert verdicts.counts([first, second, third]) == [("reproduced", 1), ("not testable here", 2)]
@@ -54,6 +63,26 @@ def test_claims_stand_first_on_the_page_and_in_markdown():
     text = markdown_page.render(report)
     assert "| DeepMOT is better. | reproduced | 0.46 MOTA | 1.50 | −0.12 to 3.00 | Table 1 |" in text
     assert "blocks" in text.partition("<details>")[2], "the other columns are folded"
+
+
+def test_a_verdict_leads_to_the_notebook_that_shows_it_and_details_are_folded():
+    place = "03_dhn_ablation#Table 6: the matrices"
+    frame = CLAIMS.assign(**{"shown in": place, "rank": ["main", "detail", "main"]})
+    frame.loc[2, "paper"] = np.nan
+    runs = (("seq_gru-seed0", "html/no.html"), ("as run", "html/03_dhn_ablation.html"))
+    link = document.Link("03", "../../notebooks/03_dhn_ablation.ipynb", runs, "Table-6:-the-matrices")
+    section = document.Section("Claims", claims=document.Table(frame), shown={place: link})
+    report = document.Document("Title", "Text", "", (section,))
+    found = BeautifulSoup(page.render(report), "html.parser")
+    seen, folded = found.find_all("table", class_="claims")
+    assert [row.th.text for row in seen.tbody.find_all("tr")] == CLAIMS["claim"][[0, 2]].tolist()
+    assert [row.th.text for row in folded.tbody.find_all("tr")] == CLAIMS["claim"][[1]].tolist()
+    assert folded.find_parent("details").summary.text.startswith("1 more")
+    addresses = {one["href"] for one in found.find_all("a", class_="verdict")}
+    assert addresses == {"html/03_dhn_ablation.html#Table-6%3A-the-matrices"}
+    assert "no number: MOTA" in seen.text
+    written = "[reproduced](../../notebooks/03_dhn_ablation.ipynb#Table-6%3A-the-matrices)"
+    assert written in markdown_page.render(report)
 
 
 @pytest.mark.parametrize("entry", [*catalog.PAPERS_FIGURES, *catalog.BEYOND], ids=lambda entry: entry.heading)

@@ -163,8 +163,9 @@ def table(experiment: Experiment) -> pd.DataFrame:
         One row per claim: ``claim``, ``paper's table`` (or figure), ``measure``, ``paper`` and
         ``ours`` (effects), ``low`` and ``high`` (the 95 % interval of ours), ``blocks``, ``seeds``, ``blocks
         needed`` and ``seeds needed`` (to see the paper's effect), ``verdict``, ``shown in`` (the notebook and
-        its heading, ``name#heading``). A claim whose runs have not been made has no number of ours and is not
-        testable; where a profile's numbers are no evidence, there is no verdict.
+        its heading, ``name#heading``), ``rank`` ("main", or "detail": what a report may fold). A claim whose
+        runs have not been made has no number of ours and is not testable; where a profile's numbers are no
+        evidence, there is no verdict.
     """
     text = "DeepMOT-Tracktor leads the benchmark over Tracktor."
     answers = [
@@ -194,6 +195,7 @@ def _row(answer: Answer) -> dict[str, object]:
         "seeds needed": ours.seeds_needed(effect),
         "verdict": verdict(effect, ours.low, ours.high),
         "shown in": answer.shown,
+        "rank": "detail" if answer.is_detail else "main",
     }
 
 

@@ -109,8 +109,9 @@ BEYOND = (
     Entry(
         "Beyond the paper: where a matcher's gradient points",
         "03",
-        "Cosine with the gradient of the counted measure, by differences over perturbed boxes; size as "
-        "a multiple of that one; none and exploding in percent of the frames.",
+        "Cosine with the gradient of the counted measure, by differences over perturbed boxes; pull: that of "
+        "the negative gradient with the way to each box's own object; size as a multiple of the counted one; "
+        "none and exploding in percent of the frames.",
         "gradients.csv",
         ("03_gradients",),
         3,

@@ -129,9 +129,11 @@ class _Collection:
         text = (
             "What the second of two rows has more than the first, in the paper and here; never the paper's "
             "value beside ours, for data, split and schedules differ. IDs are by 1,000 boxes. "
-            "Rule: docs/protocol.md."
+            "Rule: docs/protocol.md; a verdict leads to the notebook that shows it."
         )
-        return Section(heading, text, claims=found[0], **notebook)
+        shown = found[0].frame.get("shown in", pd.Series(dtype=str)).unique()
+        links = {place: link for place in shown if (link := self._shown(place))}
+        return Section(heading, text, claims=found[0], shown=links, **notebook)
 
     def papers_tables(self, pairs: str) -> list[Section]:
         """Return Tables 1 to 6, empty on our side where nothing was run.
@@ -213,6 +215,11 @@ class _Collection:
         command = f".venv/bin/python -m deepmot_lib.experiments.workflow {self._profile} --cores 2 {target}"
         link = self._link(_NOTEBOOKS / f"{name}.ipynb")
         return {"notebook": replace(link, fragment=anchor(heading)), "command": command}
+
+    def _shown(self, place: str) -> Link | None:
+        """Return the link to a notebook's heading, ``name#heading``."""
+        name, _, heading = place.partition("#")
+        return self._made_by(name[:2], heading).get("notebook")
 
     def _link(self, notebook: Path) -> Link:
         runs = {

@@ -6,13 +6,15 @@ renders a document as Markdown, ``page.render`` as HTML.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from . import tables
+from .markdown import target
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,11 @@ class Link:
     runs: tuple[tuple[str, str], ...] = ()
     fragment: str = ""
 
+    def address(self, as_run: bool) -> str:
+        """Return the address of the heading, quoted: in the executed copy, if wanted and there is one."""
+        file = dict(self.runs).get("as run", self.target) if as_run else self.target
+        return target(file) + (f"#{target(self.fragment)}" if self.fragment else "")
+
 
 @dataclass(frozen=True)
 class Section:
@@ -83,6 +90,7 @@ class Section:
         figures: Its figures.
         links: A list of links.
         claims: The paper's claims and the verdicts, as ``claims.csv`` has them.
+        shown: Where the numbers behind a verdict are shown, by that table's column *shown in*.
         notebook: The notebook that makes it.
         command: The command that runs this notebook and what it needs.
         summary: Not empty if tables, figures and links are folded under it.
@@ -94,6 +102,7 @@ class Section:
     figures: tuple[Figure, ...] = ()
     links: tuple[Link, ...] = ()
     claims: Table | None = None
+    shown: Mapping[str, Link] = field(default_factory=dict)
     notebook: Link | None = None
     command: str = ""
     summary: str = ""

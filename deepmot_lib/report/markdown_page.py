@@ -16,7 +16,7 @@ def render(document: Document) -> str:
     for section in document.sections:
         blocks += [f"## {section.heading}", section.text]
         if section.claims:
-            blocks.append(verdicts.markdown(verdicts.judged(section.claims.frame)))
+            blocks.append(verdicts.markdown(verdicts.judged(section.claims.frame), section.shown))
             blocks += _folded("all columns", _origin(section.claims, [View("", section.claims.frame)]))
         content = _content(section)
         blocks += _folded(section.summary, content) if section.summary else content

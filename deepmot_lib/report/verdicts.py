@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pandas as pd
 
-from .tables import to_markdown
+from .document import Link
+from .markdown import escape
 
 #: In words where a measure's name does not say the unit.
-_UNITS = {"IDs": "IDs/1,000"}
+_UNITS = {
+    "IDs": "IDs/1,000",
+    "WA lost by 100 more objects": "WA/100",
+    "cosine to counted": "cosine",
+    "pull": "cosine",
+}
 
 
 class Judged(NamedTuple):
@@ -23,6 +30,8 @@ class Judged(NamedTuple):
         ours: The effect here, empty where nothing was run.
         interval: Its 95 % interval, empty where there is none.
         where: Where the paper has it: "Table 1".
+        shown: The notebook and its heading that show it, as ``claims.csv`` has them.
+        is_detail: Whether it is folded.
     """
 
     claim: str
@@ -31,6 +40,8 @@ class Judged(NamedTuple):
     ours: str
     interval: str
     where: str
+    shown: str = ""
+    is_detail: bool = False
 
 
 def judged(frame: pd.DataFrame) -> list[Judged]:
@@ -39,10 +50,12 @@ def judged(frame: pd.DataFrame) -> list[Judged]:
         Judged(
             claim=str(row["claim"]),
             verdict=str(row["verdict"]),
-            paper=f"{_number(row['paper'])} {_UNITS.get(row['measure'], row['measure'])}".strip(),
+            paper=f"{_number(row['paper']) or 'no number:'} {_UNITS.get(row['measure'], row['measure'])}",
             ours=_number(row["ours"]),
             interval="" if pd.isna(row["low"]) else f"{_number(row['low'])} to {_number(row['high'])}",
             where=_where(row["paper's table"]),
+            shown=row.get("shown in", ""),
+            is_detail=row.get("rank") == "detail",
         )
         for row in frame.to_dict("records")
     ]
@@ -53,10 +66,18 @@ def counts(claims: list[Judged]) -> list[tuple[str, int]]:
     return list(Counter(one.verdict for one in claims).items())
 
 
-def markdown(claims: list[Judged]) -> str:
-    """Write the claims as a pipe table."""
-    headings = ["claim", "verdict", "the paper's effect", "ours", "95 % interval", "in the paper"]
-    return to_markdown(pd.DataFrame(claims).set_axis(headings, axis=1))
+def markdown(claims: list[Judged], shown: Mapping[str, Link]) -> str:
+    """Write the claims as a pipe table, each verdict a link to where it is shown."""
+    lines = [
+        "| claim | verdict | the paper's effect | ours | 95 % interval | in the paper |",
+        "|" + " --- |" * 6,
+    ]
+    for one in claims:
+        cells = [escape(text) for text in one[:6]]
+        if one.shown in shown:
+            cells[1] = f"[{cells[1]}]({shown[one.shown].address(as_run=False)})"
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _number(value: float) -> str:
