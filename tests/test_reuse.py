@@ -108,7 +108,7 @@ def changed(folder: Path, one: Experiment, runs: list[TrackerRun]) -> dict[str, 
 def test_nothing_is_made_twice(copy, capsys, monkeypatch):
     one = real(copy / "out", copy / "data")
     monkeypatch.setattr("deepmot_lib.training.trainer.train", lambda *_: pytest.fail("trained again"))
-    monkeypatch.setattr("deepmot_lib.trackers.tracking.track", lambda *_: pytest.fail("tracked again"))
+    monkeypatch.setattr("deepmot_lib.trackers.tracking.views", lambda *_: pytest.fail("tracked again"))
     times = {file: file.stat().st_mtime_ns for file in (copy / "out").rglob("*") if file.is_file()}
     study.complete(one, [VANILLA, SMOOTH, DEEP, EXTERNAL, SIAMESE])
     matcher_runs.complete(one, [MATCHER])
@@ -211,7 +211,7 @@ def test_a_table_that_the_workflow_has_removed_is_remade_from_kept_tracks(copy, 
     for run in kept:
         study.table_file(one, run).unlink()
     monkeypatch.setattr("deepmot_lib.training.trainer.train", lambda *_: pytest.fail("trained again"))
-    monkeypatch.setattr("deepmot_lib.trackers.tracking.track", lambda *_: pytest.fail("tracked again"))
+    monkeypatch.setattr("deepmot_lib.trackers.tracking.views", lambda *_: pytest.fail("tracked again"))
     study.complete(one, list(kept))
     assert {run: study.table_file(one, run).read_text() for run in kept} == kept
 

@@ -352,7 +352,7 @@ def test_bad_input_is_named_in_a_line_and_nothing_is_written(place, capsys, spoi
 
 
 def test_a_film_of_an_unknown_kind_is_refused_before_any_work(place, capsys, monkeypatch):
-    monkeypatch.setattr("deepmot_lib.trackers.tracking.track", lambda *_: pytest.fail("tracked"))
+    monkeypatch.setattr("deepmot_lib.trackers.tracking.track_together", lambda *_: pytest.fail("tracked"))
     assert track(place, "--video", str(place / "film.txt")) == 1
     assert "film.txt" in capsys.readouterr().err and not (place / "results").exists()
 

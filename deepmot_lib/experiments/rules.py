@@ -14,15 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from .. import evaluation
 from ..data import mot
 from ..trackers import tracking
 from ..trackers.rules import TRACKTOR, Rules
-from ..trackers.tracker import Propagation
 from ..trackers.tracktor import Tracktor
 from . import sequences, tables
 from .experiment import Experiment
@@ -174,32 +171,10 @@ def compare(
     """
     counts = {}
     for group in sequences.by_images(found):
-        runs = {
-            (one.name, rule): tracking.SequenceTracker(tracktor, one, rule, tracktor)
-            for one in group
-            for rule in rules[sequences.detector(one)]
-        }
-        rows: dict[tuple[str, Rules], list[tracking.Row]] = {key: [] for key in runs}
+        keys = [(one, rule) for one in group for rule in rules[sequences.detector(one)]]
+        runs = [tracking.SequenceTracker(tracktor, one, rule, tracktor) for one, rule in keys]
         frames = sequences.frames_of(group[0], part)
-        for view in tracking.views(tracktor, group[0], frames, progress=False):
-            public = {name: run.given(view)[0] for (name, _), run in runs.items()}
-            found_boxes = _propagate(
-                tracktor, view, [*public.values(), *(run.move(view) for run in runs.values())]
-            )
-            regressed = dict(zip(public, found_boxes, strict=False))
-            for (key, run), propagated in zip(runs.items(), found_boxes[len(public) :], strict=True):
-                rows[key] += tracking.rows(view.frame, run.update(view, propagated, regressed[key[0]]))
-        named = {one.name: one for one in group}
-        for (name, rule), tracked in rows.items():
-            counts[name, rule] = sequences.count(tracking.table(tracked), named[name], part)
+        tables = tracking.track_together(runs, frames, progress=False) if runs else []
+        for (one, rule), tracked in zip(keys, tables, strict=True):
+            counts[one.name, rule] = sequences.count(tracked, one, part)
     return counts
-
-
-@torch.no_grad()
-def _propagate(tracktor: Tracktor, view: tracking.View, starts: list[Tensor]) -> list[Propagation]:
-    """Propagate several sets of boxes to a frame in one batch."""
-    found = tracktor.propagate(view.encoded, torch.cat(starts))
-    sizes = [len(boxes) for boxes in starts]
-    return [
-        Propagation(*parts) for parts in zip(found.boxes.split(sizes), found.scores.split(sizes), strict=True)
-    ]

@@ -6,7 +6,7 @@ weights and code is reused; all else is made now.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
@@ -95,15 +95,29 @@ class TrackingPipeline(NamedTuple):
         self, sequence: ImageSequence, frames: range | None = None, progress: bool = False
     ) -> pd.DataFrame:
         """Track a sequence, or some consecutive frames of it; see ``tracking.track``."""
-        return tracking.track(
-            self.tracker,
-            sequence,
-            self.rules_of(sequence),
-            self.detector,
-            self.embedder,
-            frames,
-            progress,
-        )
+        return tracking.track_together([self._of(sequence)], frames, progress)[0]
+
+    def track_all(self, found: Iterable[mot.Sequence], part: str) -> dict[str, pd.DataFrame]:
+        """Track a part of sequences, those of the same images in one pass.
+
+        Args:
+            found: The sequences.
+            part: As of ``sequences.frames_of``.
+
+        Returns:
+            The tracks by sequence name; see ``tracking.track``.
+        """
+        tracks: dict[str, pd.DataFrame] = {}
+        for group in sequences.by_images(found):
+            frames, names = sequences.frames_of(group[0], part), [one.name for one in group]
+            tables = tracking.track_together([self._of(one) for one in group], frames, progress=False)
+            tracks |= zip(names, tables, strict=True)
+        return tracks
+
+    def _of(self, sequence: ImageSequence) -> tracking.SequenceTracker:
+        """Return a new tracker of a sequence."""
+        rules = self.rules_of(sequence)
+        return tracking.SequenceTracker(self.tracker, sequence, rules, self.detector, self.embedder)
 
 
 def folder(experiment: Experiment, run: TrackerRun) -> Path:
@@ -269,7 +283,7 @@ def _finetuned(experiment: Experiment, run: TrackerRun, start: TrainedTracker) -
     networks = usual_pipeline(experiment, run, tracker)
 
     def validation() -> float:
-        results = {one.name: networks.track(one, mot.split(one)["val"]) for one in data.evaluation}
+        results = networks.track_all(data.evaluation, "val")
         return float(sequences.evaluate(results, data.evaluation, "val")["MOTA"].loc[evaluation.OVERALL])
 
     matrices = folder(experiment, run) / "matrices"

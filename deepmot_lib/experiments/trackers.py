@@ -139,15 +139,17 @@ def track(
     """
     trained = train(experiment, run)
     networks = pipeline(experiment, run, trained.tracker)
-    files = {}
+    wanted, files, missing = {}, {}, []
     for sequence in found:
-        file = results_folder(experiment, run, part) / f"{sequence.name}.txt"
-        wanted = _of_tracking(experiment, run, trained, networks, sequence, part)
-        if not fresh(read_stamp(file), wanted, f"tracks of {run.label} in {sequence.name}"):
-            boxes = networks.track(sequence, sequences.frames_of(sequence, part))
-            with stamped(file, wanted) as temporary:
+        files[sequence.name] = results_folder(experiment, run, part) / f"{sequence.name}.txt"
+        wanted[sequence.name] = _of_tracking(experiment, run, trained, networks, sequence, part)
+        stamp, what = read_stamp(files[sequence.name]), f"tracks of {run.label} in {sequence.name}"
+        if not fresh(stamp, wanted[sequence.name], what):
+            missing.append(sequence)
+    for group in sequences.by_images(missing):
+        for name, boxes in networks.track_all(group, part).items():
+            with stamped(files[name], wanted[name]) as temporary:
                 mot.write_results(temporary, boxes)
-        files[sequence.name] = file
     return files
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, grid_sample
+from torch.nn.functional import pad
+from torchvision.ops import roi_align
 
 from ..boxes import centers, from_centers, sizes
 
@@ -124,15 +125,7 @@ def crop(
     Returns:
         ``(K, C, size, size)``.
     """
-    fine = size * _SAMPLES
-    offsets = (torch.arange(fine, device=image.device, dtype=image.dtype) + 0.5) / fine
-    scale = image.new_tensor([image.shape[2], image.shape[1]])
-    near, far = (part.detach().to(image) / scale * 2 - 1 for part in (region[:, :2], region[:, 2:]))
-    x, y = (near.unsqueeze(-1) + (far - near).unsqueeze(-1) * offsets).unbind(1)  # (K, fine) each
-    grid = torch.stack(torch.broadcast_tensors(x.unsqueeze(1), y.unsqueeze(2)), dim=-1)
-    # One tall picture of all crops: the image need not be repeated for each.
     mean = image.mean(dim=(1, 2), keepdim=True)
-    grid = grid.reshape(1, -1, fine, 2)
-    tall = grid_sample((image - mean).unsqueeze(0), grid, align_corners=False)[0] + mean
-    stacked = tall.view(len(image), len(region), fine, fine).transpose(0, 1)
-    return avg_pool2d(stacked, _SAMPLES)
+    # In a frame of one pixel of that color a crop fades out; torchvision repeats the last pixels instead.
+    framed = pad(image - mean, (1, 1, 1, 1)).unsqueeze(0)
+    return roi_align(framed, [region.detach().to(image) + 1], size, 1.0, _SAMPLES, aligned=True) + mean

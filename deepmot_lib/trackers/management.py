@@ -96,7 +96,7 @@ class Tracks:
     @property
     def boxes(self) -> Float[Tensor, "K 4"]:
         """The boxes (K, 4) of the live tracks, xyxy [px]."""
-        return _stack([track.box for track in self.live])
+        return stack_boxes([track.box for track in self.live])
 
     @property
     def visible(self) -> list[Track]:
@@ -121,7 +121,7 @@ class Tracks:
         tracks = self.live + self.lost
         boxes = [box for box, _ in self._candidates]
         boxes += [box for track in tracks for box in (track.box, *track.past)]
-        moved = iter(motion.warp_boxes(_stack(boxes), warp))
+        moved = iter(motion.warp_boxes(stack_boxes(boxes), warp))
         self._candidates = [(next(moved), age) for _, age in self._candidates]
         for track in tracks:
             track.box = next(moved)
@@ -223,13 +223,15 @@ class Tracks:
 
     def _verify(self, detected: Propagation, own: dict[Track, int]) -> None:
         """Update the live tracks by their own detections; hide or lose those that had none for too long."""
+        owners = [track for track in self.live if track in own]
+        boxes = detected.boxes[[own[track] for track in owners]]
+        overlaps = box_iou(stack_boxes([track.box for track in owners]), boxes).diagonal()
         for track in self.live:
             track.unverified += 1
-            if track in own:
-                box, track.unverified = detected.boxes[own[track]], 0
-                close = box_iou(track.box[None], box[None]) >= self.rules.matched_overlap
-                if close and self.rules.matched_box != "propagated":
-                    track.box = box if self.rules.matched_box == "detected" else (track.box + box) / 2
+        for track, box, overlap in zip(owners, boxes, overlaps.tolist(), strict=True):
+            track.unverified = 0
+            if overlap >= self.rules.matched_overlap and self.rules.matched_box != "propagated":
+                track.box = box if self.rules.matched_box == "detected" else (track.box + box) / 2
         hidden, ended = (
             float("inf") if limit is None else limit
             for limit in (self.rules.unverified_frames, self.rules.unverified_death)
@@ -248,7 +250,7 @@ class Tracks:
 
     def _confirm(self, detected: Propagation) -> Propagation:
         """Return the detections that recurred often enough to start a track; the others become candidates."""
-        before = _stack([box for box, _ in self._candidates])
+        before = stack_boxes([box for box, _ in self._candidates])
         overlap = box_iou(before, detected.boxes)
         ages = torch.ones(len(detected.boxes), dtype=torch.long)
         for old, new in _pairs(1 - overlap, overlap >= self.rules.birth_overlap):
@@ -280,7 +282,7 @@ class Tracks:
         self, missed: list[Track], detected: Propagation
     ) -> tuple[Float[Tensor, "K M"], Bool[Tensor, "K M"]]:
         """Return the appearance distances, and where they and the places allow a revival."""
-        boxes, limit = _stack([track.box for track in missed]), self.rules.revival_distance
+        boxes, limit = stack_boxes([track.box for track in missed]), self.rules.revival_distance
         far = torch.ones(len(boxes), len(detected.boxes))
         known = torch.tensor([len(track.embeddings) > 0 for track in missed], dtype=torch.bool)
         if limit is None or detected.appearance is None or not known.any():
@@ -295,7 +297,7 @@ class Tracks:
         self, missed: list[Track], detected: Propagation
     ) -> tuple[Float[Tensor, "K M"], Bool[Tensor, "K M"]]:
         """Return 1 - IoU, and where it allows a revival."""
-        overlap = box_iou(_stack([track.box for track in missed]), detected.boxes)
+        overlap = box_iou(stack_boxes([track.box for track in missed]), detected.boxes)
         limit = self.rules.revival_overlap
         return 1 - overlap, overlap >= (2.0 if limit is None else limit)
 
@@ -309,7 +311,7 @@ class Tracks:
             self.live.append(Track(self._count, box, score, embedding, past, embeddings))
 
 
-def _stack(boxes: list[Tensor]) -> Float[Tensor, "K 4"]:
+def stack_boxes(boxes: list[Tensor]) -> Float[Tensor, "K 4"]:
     """Stack boxes, of which there may be none."""
     return torch.stack(boxes) if boxes else torch.empty(0, 4)
 

@@ -33,11 +33,13 @@ class Tracker(nn.Module, ABC):
     Attributes:
         name: Its name in tables and on the command line: tracktor, goturn or siamrpn.
         options: The arguments of the constructor, as plain data.
+        has_memory: Whether ``propagate`` takes what ``init_memory`` returns.
         score_weight: The weight of its score loss where its boxes are trained by the loss of a clip.
     """
 
     name: str
     options: dict[str, Any]
+    has_memory: bool = True
     score_weight: float = 1.0
 
     def trained(self, training: str = "release") -> Iterator[nn.Parameter]:

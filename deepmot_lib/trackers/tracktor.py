@@ -48,6 +48,7 @@ class Tracktor(Tracker):
     """
 
     name = "tracktor"
+    has_memory = False
 
     def __init__(
         self, backbone: str = "mobilenet_v2", side: int = 360, reid: bool = False, pretrained: bool = True
