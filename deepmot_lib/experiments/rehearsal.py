@@ -2,9 +2,9 @@
 
 python -m deepmot_lib.experiments.rehearsal paper
 
-Each kind of training takes two steps on the data at hand, each tracker a few frames, by the code of the run
-itself; the schedule tells how many there will be. Nothing is kept. On a CPU the time is that of one core,
-which a job of the workflow takes, whatever else the machine does meanwhile.
+Each kind of training takes some steps on the data at hand, each tracker some frames of every street, by the
+code of the run itself; the schedule tells how many there will be. Nothing is kept. On a CPU the time is that
+of one core, which a job of the workflow takes, whatever else the machine does meanwhile.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from ..training import trainer
 from ..training.checkpoint import CheckpointFile
 from ..training.reid import ReIDTraining
 from ..training.trainer import Training
-from . import benchmark, heads, tables
+from . import benchmark, heads, sequences, tables
 from . import matchers as matcher_runs
 from .default_weights import shipped
 from .experiment import Experiment
@@ -45,7 +45,10 @@ from .progress import duration
 from .settings import MatcherRun, TrackerRun
 from .tracker_training import TrackingPipeline, finetuning, matcher, new_tracker, pretraining
 
-_STEPS, _FRAMES = 2, 3
+# A roll-out's clip is nine steps, the first of which also starts it; of matchers each step has matrices of
+# another size.
+_STEPS, _MATCHER_STEPS = 9, 40
+_WARM_UP, _FRAMES = 4, 12  # the first frames have no tracks yet
 _MOT17 = ("02", "04", "05", "09", "10", "11", "13")
 _DETECTORS = ("DPM", "FRCNN", "SDP")
 _GB = 1e9
@@ -81,10 +84,8 @@ class Rehearsal:
         self.experiment, self.folder = experiment, folder
         self.clock = time.perf_counter if experiment.device.type == "cuda" else time.process_time
         self.missing, self.untrained = missing_data(experiment), list[str]()
-        data = experiment.tracking
-        self.frames = {
-            part: sum(len(mot.split(one)[part]) for one in data.evaluation) for part in ("val", "test")
-        }
+        self.streets = sequences.by_images(experiment.tracking.evaluation)
+        self._passes: dict[tuple[str, str], dict[str, float]] = {}
 
     def forecasts(self) -> Iterator[Forecast]:
         """Yield the forecast of each kind of job, in the order of a run."""
@@ -106,7 +107,7 @@ class Rehearsal:
     def _of_matcher(self, run: MatcherRun, count: int) -> Forecast:
         _reset_memory(self.experiment.device)
         training = matcher_runs.training(self.experiment, run)
-        return self._forecast(f"02 {run.variant} on {run.pairs}", count, training)
+        return self._forecast(f"02 {run.variant} on {run.pairs}", count, training, steps=_MATCHER_STEPS)
 
     def _of_reid(self) -> Forecast:
         _reset_memory(self.experiment.device)
@@ -118,13 +119,13 @@ class Rehearsal:
     def _of_features(self) -> Forecast:
         """What the frozen backbone sees of each frame is computed once and kept: ``trackers.features``."""
         _reset_memory(self.experiment.device)
-        tracker, sequences = self._tracker("tracktor"), self.experiment.tracking.training
-        for frame in sequences[0].frames[:_FRAMES]:
+        tracker, found = self._tracker("tracktor"), self.experiment.tracking.training
+        for frame in found[0].frames[:_WARM_UP]:
             start = self.clock()
-            tracker.encode(to_tensor(sequences[0].image(frame)).to(self.experiment.device))
+            tracker.encode(to_tensor(found[0].image(frame)).to(self.experiment.device))
             seconds = self.clock() - start
         a_frame = max(file.stat().st_size for file in (self.folder / "features").iterdir())
-        frames = sum(one.length for one in sequences)
+        frames = sum(one.length for one in found)
         disk = min(MAX_BYTES, a_frame * frames)
         return Forecast("07 features of frames", 1, seconds * frames, _memory(self.experiment.device), disk)
 
@@ -133,7 +134,7 @@ class Rehearsal:
         _reset_memory(self.experiment.device)
         tracker, schedule = self._tracker("tracktor"), self.experiment.settings.trackers.head
         assert isinstance(tracker, Tracktor)
-        few = replace(schedule, frames=_FRAMES)
+        few = replace(schedule, frames=_WARM_UP)
         people = head_training.gather(tracker, self.experiment.tracking.training[:1], few)
         head = self._head(tracker)
         head.standardize_by(torch.cat([frame.objects for frame in people]))
@@ -153,45 +154,66 @@ class Rehearsal:
         elif run.weights_run == run:
             training = finetuning(self.experiment, run, tracker, validation=lambda: 0.0)
             validated = training.validations + 1
-        frames = self.frames["test"] + validated * self.frames["val"]
+        passes = self._seconds_of_passes(run, tracker)
         name = " ".join(part for part in run[:5] if part not in ("none", "release"))
-        return self._forecast(f"07 {name}", count, training, frames * self._seconds_a_frame(run, tracker))
+        return self._forecast(f"07 {name}", count, training, passes["test"] + validated * passes["val"])
 
-    def _forecast(self, job: str, count: int, training: Training | None, more: float = 0.0) -> Forecast:
+    def _forecast(
+        self, job: str, count: int, training: Training | None, more: float = 0.0, steps: int = _STEPS
+    ) -> Forecast:
         seconds, disk = more, 0
         if training is not None:
-            steps = training.steps
-            a_step, checkpoint = self._seconds_a_step(training)
+            total = training.steps
+            a_step, checkpoint = self._seconds_a_step(training, steps)
             weights = sum(tensor.nbytes for tensor in training.network.state_dict().values())
-            seconds, disk = seconds + steps * a_step, weights + checkpoint
+            seconds, disk = seconds + total * a_step, weights + checkpoint
         return Forecast(job, count, seconds, _memory(self.experiment.device), disk)
 
     # --- what is timed ---
 
-    def _seconds_a_step(self, training: Training) -> tuple[float, int]:
+    def _seconds_a_step(self, training: Training, steps: int) -> tuple[float, int]:
         """Return the time of a step and the size of the checkpoint [bytes].
 
         The same steps are taken before: the first ones are slower, and features are kept from then on.
         """
-        training.validations, training.steps, seconds, size = 0, _STEPS, 0.0, 0
+        training.validations, training.steps, seconds, size = 0, steps, 0.0, 0
         for _ in range(2):
             file, start = self.folder / "checkpoint.pt", self.clock()
             trainer.train(training, CheckpointFile(file, {}))
             seconds, size = self.clock() - start, file.stat().st_size
             file.unlink()
-        return seconds / _STEPS, size
+        return seconds / steps, size
 
-    def _seconds_a_frame(self, run: TrackerRun, tracker: Tracker) -> float:
-        tracker.eval()
-        detector = tracker if isinstance(tracker, Tracktor) else self._tracker("tracktor")
-        assert isinstance(detector, Tracktor)
-        embedder = Embedder().to(self.experiment.device).eval() if run.reid == "external" else None
-        networks = TrackingPipeline(tracker, detector, embedder)
-        sequence = self.experiment.tracking.evaluation[0]
-        for _ in range(2):
+    def _seconds_of_passes(self, run: TrackerRun, tracker: Tracker) -> dict[str, float]:
+        """Return the time of tracking and counting the third and the last quarters, by part; trackers of one
+        kind take as long."""
+        kind = (run.tracker, "none" if run.reid == "none" else run.reid.partition("-")[0])
+        if kind not in self._passes:
+            tracker.eval()
+            detector = tracker if isinstance(tracker, Tracktor) else self._tracker("tracktor")
+            assert isinstance(detector, Tracktor)
+            embedder = Embedder().to(self.experiment.device).eval() if run.reid == "external" else None
+            networks, total = TrackingPipeline(tracker, detector, embedder), {"val": 0.0, "test": 0.0}
+            for street in self.streets:
+                a_frame = self._seconds_a_frame(networks, street)
+                for part in total:
+                    total[part] += a_frame * len(mot.split(street[0])[part])
+            self._passes[kind] = total
+        return self._passes[kind]
+
+    def _seconds_a_frame(self, networks: TrackingPipeline, street: list[mot.Sequence]) -> float:
+        """Return the time of tracking a frame of a street by the detections of each detector, and of counting
+        what was found, once features are kept and there are tracks."""
+        frames = street[0].frames[: _WARM_UP + _FRAMES]
+        networks.track_all(street, frames)
+        seconds = []
+        for part in (frames[:_WARM_UP], frames):
             start = self.clock()
-            networks.track(sequence, sequence.frames[:_FRAMES])
-        return (self.clock() - start) / _FRAMES
+            tracks = networks.track_all(street, part)
+            for one in street:
+                sequences.count(tracks[one.name], one, part)
+            seconds.append(self.clock() - start)
+        return (seconds[1] - seconds[0]) / max(1, len(frames) - _WARM_UP)
 
     def _tracker(self, name: str) -> Tracker:
         """Return a tracker that keeps its features where the profile does; see :meth:`_network`."""

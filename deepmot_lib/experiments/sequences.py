@@ -179,13 +179,13 @@ def evaluate(
     )
 
 
-def count(boxes: pd.DataFrame, sequence: mot.Sequence, part: str) -> evaluation.Counts:
+def count(boxes: pd.DataFrame, sequence: mot.Sequence, part: str | range) -> evaluation.Counts:
     """Count what happens in one part of a sequence, by its :func:`protocol`.
 
     Args:
         boxes: Tracks; those of other frames do not count.
         sequence: The sequence, with ground truth.
-        part: "train", "val", "test" or "whole".
+        part: As of :func:`frames_of`.
     """
     frames = frames_of(sequence, part)
     gt, boxes = (table[table["frame"].isin(frames)] for table in (sequence.gt(), boxes))
@@ -216,8 +216,10 @@ def count_blocks(
     return pd.concat(counted, ignore_index=True)
 
 
-def frames_of(sequence: mot.Sequence, part: str) -> range:
-    """Return the frames of a part of ``mot.split``, or all frames for "whole"."""
+def frames_of(sequence: mot.Sequence, part: str | range) -> range:
+    """Return the frames of a part of ``mot.split``, all frames for "whole", or those that are given."""
+    if isinstance(part, range):
+        return part
     return sequence.frames if part == "whole" else mot.split(sequence)[part]
 
 

@@ -97,7 +97,7 @@ class TrackingPipeline(NamedTuple):
         """Track a sequence, or some consecutive frames of it; see ``tracking.track``."""
         return tracking.track_together([self._of(sequence)], frames, progress)[0]
 
-    def track_all(self, found: Iterable[mot.Sequence], part: str) -> dict[str, pd.DataFrame]:
+    def track_all(self, found: Iterable[mot.Sequence], part: str | range) -> dict[str, pd.DataFrame]:
         """Track a part of sequences, those of the same images in one pass.
 
         Args:
