@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -21,6 +20,7 @@ from ..data.image_sequences import ImageSequence
 from ..data.image_tensors import to_tensor
 from ..data.mot import Sequence
 from . import motion
+from .batches import in_one_batch, init_memories, propagate_all
 from .management import Track, Tracks, stack_boxes
 from .rules import Rules
 from .tracker import Propagation, Tracker
@@ -194,7 +194,7 @@ def detections(
     """
     one, found = SequenceTracker(detector, sequence, rules, detector), []
     for view in views(detector, sequence, frames, camera_motion=False, progress=False):
-        boxes, scores, _ = one.detections(view, _propagate([one], view)[1][sequence.path])
+        boxes, scores, _ = one.detections(view, one.regress(view))
         found += [
             (view.frame, -1, *box, score) for box, score in zip(boxes.tolist(), scores.tolist(), strict=True)
         ]
@@ -226,6 +226,32 @@ class SequenceTracker:
         """Whether the sequence has public detections."""
         return self._public is not None
 
+    @torch.no_grad()
+    def regress(self, view: View) -> Propagation:
+        """Regress and score the frame's public detections by the detector; without one they stay, with a
+        score of 1. Where there are no public ones, return the detector's own."""
+        boxes = self.given(view)[0]
+        if self.detector is None:
+            return Propagation(boxes, torch.ones_like(boxes[:, 0]))
+        theirs = view.encoded if self.detector is self.tracker else self.detector.encode(view.image)
+        if not self.is_given:
+            assert isinstance(self.detector, Tracktor)
+            return self.detector.detect(theirs)
+        return propagate_all(self.detector, theirs, [boxes], init_memories(self.detector, theirs, [boxes]))[0]
+
+    @torch.no_grad()
+    def propagate(self, view: View) -> Propagation:
+        """Propagate the live tracks to a frame."""
+        return propagate_all(self.tracker, view.encoded, [self.move(view)], [self.memory(view)])[0]
+
+    def update(self, view: View, propagated: Propagation, regressed: Propagation) -> list[Track]:
+        """Update the tracks by a frame; the results of :meth:`propagate` and :meth:`regress` are given.
+
+        Returns:
+            The visible tracks.
+        """
+        return _step([self], view, [propagated], [regressed])[0]
+
     def move(self, view: View) -> Float[Tensor, "K 4"]:
         """Move the live tracks to a frame by the motion models, and return where they are."""
         self.tracks.move(view.warp if self.rules.camera_motion else None)
@@ -236,7 +262,7 @@ class SequenceTracker:
         memories = [track.memory for track in self.tracks.live if track.memory is not None]
         if memories:
             return torch.stack(memories)
-        return _memories(self.tracker, view.encoded, [torch.empty(0, 4, device=view.image.device)])[0]
+        return init_memories(self.tracker, view.encoded, [torch.empty(0, 4, device=view.image.device)])[0]
 
     def given(self, view: View) -> tuple[Float[Tensor, "M 4"], Float[Tensor, " M"]]:
         """Return the public boxes and scores of a frame, if any."""
@@ -262,13 +288,38 @@ def _update(trackers: list[SequenceTracker], view: View) -> list[list[Track]]:
     The boxes of all of them pass each network in one batch: on a CPU a layer takes as long for ten as for
     fifty.
     """
+    tracker, detector = trackers[0].tracker, trackers[0].detector
+    starts, memories = [one.move(view) for one in trackers], [one.memory(view) for one in trackers]
+    of_sequence = {one.sequence.path: one for one in trackers}
+    given = {
+        path: one.given(view)[0] for path, one in of_sequence.items() if one.is_given and detector is not None
+    }
+    regressed = {path: one.regress(view) for path, one in of_sequence.items() if path not in given}
+    theirs, found = list(given.values()), list[Propagation]()
+    if detector is tracker:
+        kept = init_memories(tracker, view.encoded, theirs)
+        found = propagate_all(tracker, view.encoded, starts + theirs, memories + kept)
+        propagated, found = found[: len(trackers)], found[len(trackers) :]
+    else:
+        propagated = propagate_all(tracker, view.encoded, starts, memories)
+        if detector is not None and theirs:
+            encoded = detector.encode(view.image)
+            found = propagate_all(detector, encoded, theirs, init_memories(detector, encoded, theirs))
+    regressed |= zip(given, found, strict=True)
+    return _step(trackers, view, propagated, [regressed[one.sequence.path] for one in trackers])
+
+
+@torch.no_grad()
+def _step(
+    trackers: list[SequenceTracker], view: View, propagated: list[Propagation], regressed: list[Propagation]
+) -> list[list[Track]]:
+    """Update trackers by what they have propagated and regressed, and return the visible tracks of each."""
     first = trackers[0]
     tracker, embed = first.tracker, first.embed
-    propagated, of_sequence = _propagate(trackers, view)
-    detected = [one.detections(view, of_sequence[one.sequence.path]) for one in trackers]
+    detected = [one.detections(view, each) for one, each in zip(trackers, regressed, strict=True)]
     if embed is not None:
         found = [*propagated, *detected]
-        embeddings = _each(lambda boxes: embed(view.image, boxes), [one.boxes for one in found])
+        embeddings = in_one_batch(lambda boxes: embed(view.image, boxes), [one.boxes for one in found])
         found = [one._replace(appearance=each) for one, each in zip(found, embeddings, strict=True)]
         propagated, detected = found[: len(trackers)], found[len(trackers) :]
     elif first.detector is not tracker:  # embeddings of two networks are not comparable
@@ -277,65 +328,10 @@ def _update(trackers: list[SequenceTracker], view: View) -> list[list[Track]]:
         )
     visible = [one.tracks.step(*found) for one, *found in zip(trackers, propagated, detected, strict=True)]
     boxes = [stack_boxes([track.box for track in tracks]).to(view.image.device) for tracks in visible]
-    for tracks, each in zip(visible, _memories(tracker, view.encoded, boxes), strict=True):
+    for tracks, each in zip(visible, init_memories(tracker, view.encoded, boxes), strict=True):
         for track, memory in zip(tracks, each, strict=True):
             track.memory = memory
     return visible
-
-
-def _propagate(
-    trackers: list[SequenceTracker], view: View
-) -> tuple[list[Propagation], dict[Path, Propagation]]:
-    """Propagate the live tracks of each tracker to a frame, and regress and score the public detections of
-    each sequence by the detector.
-
-    Without a detector detections stay, with a score of 1. Where there are no public ones, they are the
-    detector's own.
-    """
-    tracker, detector = trackers[0].tracker, trackers[0].detector
-    starts, memories = [one.move(view) for one in trackers], [one.memory(view) for one in trackers]
-    sequences = {one.sequence.path: one for one in trackers}
-    given = {path: one.given(view)[0] for path, one in sequences.items() if one.is_given}
-    if detector is None:
-        regressed = {path: Propagation(boxes, torch.ones_like(boxes[:, 0])) for path, boxes in given.items()}
-        return _propagate_all(tracker, view.encoded, starts, memories), regressed
-    encoded = view.encoded if detector is tracker else detector.encode(view.image)
-    theirs = list(given.values())
-    kept = _memories(detector, encoded, theirs)
-    if detector is tracker:
-        found = _propagate_all(tracker, encoded, starts + theirs, memories + kept)
-        propagated, found = found[: len(trackers)], found[len(trackers) :]
-    else:
-        propagated = _propagate_all(tracker, view.encoded, starts, memories)
-        found = _propagate_all(detector, encoded, theirs, kept)
-    regressed = dict(zip(given, found, strict=True))
-    if missing := sequences.keys() - given.keys():
-        assert isinstance(detector, Tracktor)
-        regressed |= dict.fromkeys(missing, detector.detect(encoded))
-    return propagated, regressed
-
-
-def _propagate_all(
-    network: Tracker, encoded: Any, starts: list[Tensor], memories: list[Tensor]
-) -> list[Propagation]:
-    """Propagate several sets of boxes to a frame in one batch."""
-    if not starts:
-        return []
-    found, sizes = network.propagate(encoded, torch.cat(starts), torch.cat(memories)), list(map(len, starts))
-    appearance = [None] * len(starts) if found.appearance is None else found.appearance.split(sizes)
-    return list(map(Propagation, found.boxes.split(sizes), found.scores.split(sizes), appearance))
-
-
-def _memories(network: Tracker, encoded: Any, boxes: list[Tensor]) -> list[Tensor]:
-    """Return what a network keeps of several sets of boxes; (K, 0) where it needs nothing."""
-    if not network.has_memory:
-        return [one.new_empty(len(one), 0) for one in boxes]
-    return _each(lambda all_boxes: network.init_memory(encoded, all_boxes), boxes)
-
-
-def _each(function: Callable[[Tensor], Tensor], boxes: list[Tensor]) -> list[Tensor]:
-    """Return what a function makes of several sets of boxes, row by row, in one batch."""
-    return list(function(torch.cat(boxes)).split(list(map(len, boxes)))) if boxes else []
 
 
 def _chosen(choice: str, **sources: Tensor) -> Tensor:
