@@ -24,6 +24,7 @@ class Still(Tracker):
     """Finds every track where it was, surely; remembers a counter of the frames it has seen."""
 
     name = "still"
+    has_memory = True
 
     def __init__(self, score=1.0, step=0.0):
         super().__init__()

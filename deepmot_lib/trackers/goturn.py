@@ -36,6 +36,7 @@ class GOTURN(Tracker):
     """
 
     name = "goturn"
+    has_memory = True
 
     def __init__(
         self,

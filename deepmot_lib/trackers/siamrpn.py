@@ -56,6 +56,7 @@ class SiamRPN(Tracker):
     hann: Float[Tensor, " anchors"]
 
     name = "siamrpn"
+    has_memory = True
     score_weight = 10.0  # as in the released code
 
     def __init__(

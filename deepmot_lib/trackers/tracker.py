@@ -39,7 +39,7 @@ class Tracker(nn.Module, ABC):
 
     name: str
     options: dict[str, Any]
-    has_memory: bool = True
+    has_memory: bool = False
     score_weight: float = 1.0
 
     def trained(self, training: str = "release") -> Iterator[nn.Parameter]:

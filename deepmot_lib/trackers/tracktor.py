@@ -48,7 +48,6 @@ class Tracktor(Tracker):
     """
 
     name = "tracktor"
-    has_memory = False
 
     def __init__(
         self, backbone: str = "mobilenet_v2", side: int = 360, reid: bool = False, pretrained: bool = True
