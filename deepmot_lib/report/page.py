@@ -95,7 +95,7 @@ def render(document: Document) -> str:
         "anchor": lambda text: re.sub(r"\W+", "-", text.lower()).strip("-"),
         "blank": lambda value: "" if pd.isna(value) else value,
         # Names such as dMOTA+dMOTP and paral_lstm may be broken there, which a phone needs.
-        "breakable": lambda value: re.sub(r"([+_])(?=\w)", r"\1<wbr>", html.escape(str(value))),
+        "breakable": lambda value: re.sub(r"(?<=\w)([+_])(?=\w)", r"\1<wbr>", html.escape(str(value))),
         "keys": keys,
         "blocks": blocks,
         "judged": lambda table: verdicts.judged(table.frame),

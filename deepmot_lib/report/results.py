@@ -11,7 +11,8 @@ import pandas as pd
 
 from ..data.files import atomic
 from ..experiments.tables import read
-from .tables import narrow, to_markdown
+from .effects import effects
+from .tables import difference, narrow, to_markdown
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "results.md"
@@ -19,17 +20,27 @@ _START, _END = "<!-- headline -->\n", "<!-- /headline -->"
 
 
 def headline(table1: pd.DataFrame) -> str:
-    """Format the main columns of Table 1 as Markdown, ours with the standard deviation over seeds.
+    """Format the main columns of Table 1 as Markdown.
 
     Args:
         table1: Table 1 with the columns of the paper and ours (``tables.beside``).
 
     Returns:
-        The table.
+        A table of ours with the standard deviation over seeds, and effects against the first row, the paper's
+        beside ours.
     """
-    rows = table1.assign(row=table1["training"] + " " + table1["method"])
-    shown = narrow(rows, ["row"], {"MOTA": 1, "IDF1": 1, "IDS": 0})
-    return to_markdown(shown.rename(columns={"row": ""}))
+    keys = ["training", "method"]
+    measured = narrow(table1, keys, {"MOTA": 1, "IDF1": 1, "IDS": 0})
+    shown = pd.DataFrame({"": measured["training"] + " " + measured["method"]})
+    for measure in ("MOTA", "IDF1", "IDS"):
+        shown[measure] = measured[f"{measure}, ours"]
+    found = effects(table1, keys).frame
+    found = found.set_index(found.columns[0])
+    for name, decimals in {"MOTA": 1, "IDF1": 1, "IDS %": 0}.items():
+        for side in ("paper", "ours"):
+            changes = found[f"{name} ({side})"].reindex(shown[""])
+            shown[f"Δ {name}, {side}"] = [difference(change, decimals) for change in changes]
+    return to_markdown(shown)
 
 
 def with_headline(text: str, table: str) -> str:
