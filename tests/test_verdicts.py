@@ -40,6 +40,9 @@ def test_a_claim_is_told_with_both_effects_its_interval_and_its_verdict():
     )
     assert second.paper == "−0.38 IDs/1,000"
     assert (third.ours, third.interval) == ("", ""), "was not run"
+    figure = CLAIMS.head(1).assign(**{"paper's table": "Fig. 8"})
+    ordered = verdicts.judged(pd.concat([figure, CLAIMS]))
+    assert [one.where for one in ordered] == ["Table 1", "Table 1", "Table 4", "Fig. 8"]
     assert verdicts.counts([first, second, third]) == [("reproduced", 1), ("not testable here", 2)]
 
 

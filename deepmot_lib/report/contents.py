@@ -127,9 +127,8 @@ class _Collection:
             text = "No claim has been judged in this profile yet: run notebook 10."
             return Section(heading, text, **notebook)
         text = (
-            "What the second of two rows has more than the first, in the paper and here; never the paper's "
-            "value beside ours, for data, split and schedules differ. IDs are by 1,000 boxes. "
-            "Rule: docs/protocol.md; a verdict leads to the notebook that shows it."
+            "Effects, in the paper and here, for values of other data cannot be compared; IDs are by 1,000 "
+            "boxes. A verdict follows the rule of docs/protocol.md and leads to the notebook that shows it."
         )
         shown = found[0].frame.get("shown in", pd.Series(dtype=str)).unique()
         links = {place: link for place in shown if (link := self._shown(place))}

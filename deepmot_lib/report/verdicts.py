@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -45,8 +46,11 @@ class Judged(NamedTuple):
 
 
 def judged(frame: pd.DataFrame) -> list[Judged]:
-    """Return the rows of ``claims.csv``, as ``experiments.claims.table`` makes it, as text."""
-    return [
+    """Return the rows of ``claims.csv``, as ``experiments.claims.table`` makes it, as text.
+
+    Those about trackers come first, in the order of the paper's tables and figures.
+    """
+    found = [
         Judged(
             claim=str(row["claim"]),
             verdict=str(row["verdict"]),
@@ -59,6 +63,7 @@ def judged(frame: pd.DataFrame) -> list[Judged]:
         )
         for row in frame.to_dict("records")
     ]
+    return sorted(found, key=lambda one: (one.where.startswith("Fig"), _numbers(one.where)))
 
 
 def counts(claims: list[Judged]) -> list[tuple[str, int]]:
@@ -84,6 +89,10 @@ def _number(value: float) -> str:
     if pd.isna(value):
         return ""
     return f"{value:.2f}".replace("-", "−")
+
+
+def _numbers(where: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", where)]
 
 
 def _where(place: object) -> str:
