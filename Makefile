@@ -1,4 +1,4 @@
-# make reproduce [PROFILE=smoke|standard|paper]   run the whole workflow, write runs/<profile>
+# make reproduce [PROFILE=smoke|standard|paper|rendered]   run the whole workflow, write runs/<profile>
 # make rehearse PROFILE=paper                     what a run will take and what is missing for it, in minutes
 # make check                                      lint, types and the fast tests: the inner loop
 # make test                                       lint, types, all tests and doctests, every notebook

@@ -55,10 +55,13 @@ def run(**parameters):
     )
 
 
+# The profile rendered is the comparison of notebook 13, and nothing else.
+IS_COMPARISON = SETTINGS.name == "rendered"
+
+
 rule all:
     input:
-        f"{RUNS}/REPORT.md",
-        f"{RUNS}/index.html",
+        f"{NOTEBOOKS}/13_rendered_scenes.ipynb" if IS_COMPARISON else [f"{RUNS}/REPORT.md", f"{RUNS}/index.html"],
 
 
 rule data:
@@ -109,6 +112,7 @@ rule dhn_ablation:
         notebook=f"{NOTEBOOKS}/03_dhn_ablation.ipynb",
         table=f"{TABLES}/table6.csv",
         gradients=f"{TABLES}/gradients.csv",
+        parts=expand(f"{TABLES}/{{name}}.csv", name=["table6_blocks", "gradients_frames"]),
         figure=f"{FIGURES}/03_table5.png",
     params:
         code=code("03_dhn_ablation"),
@@ -125,6 +129,7 @@ rule matrix_size:
     output:
         notebook=f"{NOTEBOOKS}/04_matrix_size.ipynb",
         table=f"{TABLES}/fig8.csv",
+        parts=f"{TABLES}/fig8_matrices.csv",
         costs=f"{TABLES}/costs.csv",
         figure=f"{FIGURES}/fig8.png",
     params:
@@ -238,6 +243,7 @@ STORY = [
     "05_deepmot_loss",
     "06_gradient_visualization",
     "12_your_own_data",
+    *["13_rendered_scenes"] * (not IS_COMPARISON),
 ]
 
 
@@ -255,6 +261,76 @@ rule story:
         f"{RUNS}/logs/{{name}}.log",
     shell:
         run()
+
+
+def compare(job):
+    """The shell command of a job of the comparison on rendered scenes."""
+    return (
+        f"{PYTHON} -m deepmot_lib.experiments.comparison {SETTINGS.name} {job} "
+        "> {log:q} 2>&1 || {{ cat {log:q} >&2; exit 1; }}"
+    )
+
+
+rule scenes:
+    """The scenes of the comparison, by part: they lie below runs/<profile>/scenes."""
+    output:
+        touch(f"{RUNS}/scenes/{{part}}.rendered"),
+    params:
+        code=code_digest("deepmot_lib.data.synthetic"),
+    log:
+        f"{RUNS}/logs/scenes-{{part}}.log",
+    shell:
+        compare("scenes {wildcards.part}")
+
+
+rule comparison_rates:
+    """All arms of a pilot initialization at all learning rates."""
+    input:
+        expand(rules.scenes.output, part=["train", "select"]),
+    output:
+        table=f"{TABLES}/comparison_rates_{{pilot}}.csv",
+    params:
+        code=code_digest("deepmot_lib.experiments.comparison"),
+    log:
+        f"{RUNS}/logs/comparison_rates-{{pilot}}.log",
+    shell:
+        compare("rates {wildcards.pilot}")
+
+
+rule comparison:
+    """All arms of an initialization, counted on the test scenes."""
+    input:
+        expand(rules.scenes.output, part=["train", "test"]),
+        expand(rules.comparison_rates.output, pilot=range(SETTINGS.comparison.pilots)),
+    output:
+        table=f"{TABLES}/comparison_{{initialization}}.csv",
+    wildcard_constraints:
+        initialization=r"\d+",
+    params:
+        code=code_digest("deepmot_lib.experiments.comparison"),
+    log:
+        f"{RUNS}/logs/comparison-{{initialization}}.log",
+    shell:
+        compare("initialization {wildcards.initialization}")
+
+
+if IS_COMPARISON:
+
+    rule rendered_scenes:
+        """The story of the comparison: notebook 13, with all initializations as jobs before it."""
+        input:
+            expand(rules.comparison.output, initialization=range(SETTINGS.comparison.initializations)),
+            source=source("13_rendered_scenes"),
+        output:
+            notebook=f"{NOTEBOOKS}/13_rendered_scenes.ipynb",
+            table=f"{TABLES}/comparison.csv",
+            figure=f"{FIGURES}/13_differences.png",
+        params:
+            code=code("13_rendered_scenes"),
+        log:
+            f"{RUNS}/logs/13_rendered_scenes.log",
+        shell:
+            run()
 
 
 # Everything before the report.

@@ -3,7 +3,7 @@
 docs/protocol.md says what was fixed before the runs. An initialization is a Tracktor of its own, trained as a
 detector from its own random weights; each arm then trains its box regression layer on, by its own loss.
 
-    python -m deepmot_lib.experiments.comparison rendered scenes
+    python -m deepmot_lib.experiments.comparison rendered scenes train
     python -m deepmot_lib.experiments.comparison rendered rates 0
     python -m deepmot_lib.experiments.comparison rendered initialization 3
 
@@ -209,17 +209,23 @@ def score(experiment: Experiment, part: str, networks: Mapping[str, Tracktor]) -
     return pd.concat(counted, ignore_index=True)
 
 
+@torch.no_grad()
 def _track(scene: mot.Sequence, networks: Mapping[str, Tracktor]) -> dict[str, pd.DataFrame]:
+    """Track a scene by trackers that differ in their last layer: all before it is computed once a frame."""
     runs = {
         name: tracking.SequenceTracker(tracker, scene, TRACKTOR, tracker)
         for name, tracker in networks.items()
     }
     rows: dict[str, list[tracking.Row]] = {name: [] for name in runs}
-    first = next(iter(networks.values()))
-    for view in tracking.views(first, scene, progress=False):
-        for name, one in runs.items():
-            rows[name] += tracking.rows(view.frame, one.update(view, one.propagate(view), one.regress(view)))
-    return {name: tracking.table(found) for name, found in rows.items()}
+    first = next(iter(networks))
+    for view in tracking.views(networks[first], scene, progress=False):
+        starts = [runs[first].given(view)[0], *(one.move(view) for one in runs.values())]
+        found = networks[first].box_features(view.encoded, torch.cat(starts))
+        public, *tracks = zip(*(part.split([len(boxes) for boxes in starts]) for part in found), strict=True)
+        for (name, one), own in zip(runs.items(), tracks, strict=True):
+            regressed, propagated = (networks[name].predict(view.encoded, *part) for part in (public, own))
+            rows[name] += tracking.rows(view.frame, one.update(view, propagated, regressed))
+    return {name: tracking.table(boxes) for name, boxes in rows.items()}
 
 
 def worsen(boxes: pd.DataFrame, gt: pd.DataFrame, points: float, seed: int) -> pd.DataFrame:
@@ -358,16 +364,15 @@ def main(arguments: Iterable[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deepmot_lib.experiments.comparison", description=__doc__)
     parser.add_argument("profile")
     parser.add_argument("job", choices=["scenes", "rates", "initialization"])
-    parser.add_argument("number", type=int, nargs="?", default=0)
+    parser.add_argument("which", help="a part, or a number")
     options = parser.parse_args(None if arguments is None else list(arguments))
     experiment = Experiment.open(options.profile)
     if options.job == "scenes":
-        for part in PARTS:
-            scenes(experiment, part)
+        scenes(experiment, options.which)
     elif options.job == "rates":
-        compare_rates(experiment, options.number)
+        compare_rates(experiment, int(options.which))
     else:
-        compare(experiment, options.number)
+        compare(experiment, int(options.which))
     return 0
 
 

@@ -84,7 +84,7 @@ class Experiment:
         where it does not though there is some, a line on stderr says so.
 
         Args:
-            profile: "smoke", "standard" or "paper".
+            profile: "smoke", "standard", "paper" or "rendered".
             device: A torch device; None for a GPU where there is one.
 
         Raises:

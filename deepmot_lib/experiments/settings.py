@@ -192,7 +192,7 @@ _SMALL_COMPARISON = ComparisonSettings(
     initializations=2,
     pilots=1,
     rates=(1e-4,),
-    detector=DetectorSchedule(steps=30, learning_rate=3e-3, zoom=(0.9, 1.3)),
+    detector=DetectorSchedule(steps=100, learning_rate=3e-3, zoom=(0.9, 1.3)),
     rollout=RolloutSchedule(steps=8, frames=5, scale=10.0),
 )
 

@@ -66,7 +66,7 @@ def run(profile: str, *options: str) -> int:
     """Run the workflow, or go on with one that was interrupted.
 
     Args:
-        profile: "smoke", "standard" or "paper".
+        profile: "smoke", "standard", "paper" or "rendered".
         options: Options of Snakemake.
 
     Returns:

@@ -16,6 +16,8 @@ from .tables import in_words, side, texts, to_markdown
 
 #: The published evidence of the checkout.
 PUBLISHED = Path(__file__).parents[2] / "reports" / "standard"
+#: That of the comparison on rendered scenes (notebook 13).
+RENDERED = PUBLISHED.with_name("rendered")
 #: Columns that fit on a page.
 MOST_COLUMNS = 8
 
@@ -112,9 +114,9 @@ def published(name: str, folder: Path = PUBLISHED) -> pd.DataFrame | None:
     try:
         frame, made_from = read(folder / "tables" / f"{name}.csv")
     except FileNotFoundError:
-        say(f"*{_PUBLISHED_PAGE} has no table `{name}` yet.*")
+        say(f"*{_named(folder)} has no table `{name}` yet.*")
         return None
-    say(f"*From {_PUBLISHED_PAGE}: {_origin(made_from)}.*")
+    say(f"*From {_named(folder)}: {_origin(made_from)}.*")
     return frame
 
 
@@ -129,10 +131,17 @@ def published_figure(name: str, folder: Path = PUBLISHED) -> None:
 
     file = folder / "figures" / f"{name}.png"
     if not file.is_file():
-        say(f"*{_PUBLISHED_PAGE} has no figure `{name}` yet.*")
+        say(f"*{_named(folder)} has no figure `{name}` yet.*")
         return
-    say(f"*From {_PUBLISHED_PAGE}, figure `{name}`.*")
+    say(f"*From {_named(folder)}, figure `{name}`.*")
     display(Image(data=file.read_bytes()))
+
+
+def _named(folder: Path) -> str:
+    """Name a published report, with a link to its page where it has one."""
+    if (folder / "REPORT.md").is_file():
+        return f"[`reports/{folder.name}`](../reports/{folder.name}/REPORT.md)"
+    return f"`reports/{folder.name}`"
 
 
 def _origin(made_from: dict[str, Any]) -> str:

@@ -253,4 +253,19 @@ STOPS = (
             Place("", "Evaluate", "evaluation.metrics"),
         ),
     ),
+    Stop(
+        "13_rendered_scenes",
+        "Which loss trains the better tracker? Sixty scenes, eight beginnings",
+        (
+            "What a comparison of losses takes before it can tell half a point of MOTA.",
+            "Whether association matters in the trainings at all.",
+            "What the DeepMOT loss adds to its parts, and to losses that know all identities.",
+        ),
+        "About two minutes on one CPU core at small size; an hour and a half on two cores in full.",
+        (
+            Place("", "The scenes", "data.synthetic.stage"),
+            Place("", "The arms", "experiments.comparison"),
+            Place("Table 2", "What came of it", "experiments.comparison_results"),
+        ),
+    ),
 )

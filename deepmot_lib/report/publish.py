@@ -41,7 +41,8 @@ def publish(experiment: Experiment, reports: Path) -> Path:
             all made at the checkout's commit.
     """
     root = experiment.paths.root
-    if missing := [name for name in _FINISHED if not (root / name).exists()]:
+    parts = _parts(experiment)
+    if missing := [name for name in parts if not (root / name).exists()]:
         raise PublishError(f"{root} is not a finished run: it has no {', '.join(missing)}")
     here = commit()
     if here == "unknown" or here.endswith("+"):
@@ -54,7 +55,7 @@ def publish(experiment: Experiment, reports: Path) -> Path:
     with temporary_folder(target) as folder:
         new = folder / "new"
         new.mkdir()
-        for name in _FINISHED if experiment.settings.evidence else ("tables",):
+        for name in parts if experiment.settings.evidence else ("tables",):
             if (root / name).is_dir():
                 shutil.copytree(root / name, new / name)
             else:
@@ -63,6 +64,11 @@ def publish(experiment: Experiment, reports: Path) -> Path:
             target.rename(folder / "old")
         new.rename(target)
     return target
+
+
+def _parts(experiment: Experiment) -> tuple[str, ...]:
+    """What of a run is published: the comparison on rendered scenes has no report of its own."""
+    return ("tables", "figures") if experiment.settings.name == "rendered" else _FINISHED
 
 
 def commits(tables: Path) -> set[str]:

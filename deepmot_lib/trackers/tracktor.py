@@ -110,8 +110,19 @@ class Tracktor(Tracker):
         Returns:
             The boxes, their scores and, with a ReID head, their embeddings.
         """
+        return self.predict(encoded, *self.box_features(encoded, boxes))
+
+    def predict(
+        self, encoded: EncodedFrame, resized: Float[Tensor, "K 4"], features: Float[Tensor, "K F"]
+    ) -> Propagation:
+        """Regress and score boxes from their features: what :meth:`propagate` returns.
+
+        Args:
+            encoded: The frame.
+            resized: ``(K, 4)`` the boxes in the resized image, as :meth:`box_features` returns them.
+            features: ``(K, F)`` the box head's features there.
+        """
         roi = self.detector.roi_heads
-        resized, features = self._roi_features(encoded, boxes)
         # torchvision decodes boxes in the dtype of the deltas: in bfloat16 pixels would be rounded to 4 or 8.
         logits, deltas = (full_precision(output) for output in roi.box_predictor(features))
         # decode(), unlike decode_single(), takes no empty list of boxes.
@@ -142,7 +153,7 @@ class Tracktor(Tracker):
         index = ((overlap < _BACKGROUND) | (overlap >= _PERSON)).nonzero().flatten()
         if not len(index):
             return propagated, boxes.new_zeros(())
-        _, features = self._roi_features(encoded, candidates[index])
+        _, features = self.box_features(encoded, candidates[index])
         logits = full_precision(self.detector.roi_heads.box_predictor.cls_score(features))
         return propagated, cross_entropy(logits, (overlap[index] >= _PERSON).long())
 
@@ -158,7 +169,7 @@ class Tracktor(Tracker):
         height, width = image.shape[-2:]
         return EncodedFrame(features, images.image_sizes[0], (height, width))
 
-    def _roi_features(
+    def box_features(
         self, encoded: EncodedFrame, boxes: Float[Tensor, "K 4"]
     ) -> tuple[Float[Tensor, "K 4"], Float[Tensor, "K F"]]:
         """Return the boxes in the resized image, and the box head's features there."""
