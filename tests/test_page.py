@@ -13,7 +13,7 @@ from PIL import Image
 
 from deepmot_lib.experiments import tables
 from deepmot_lib.report import contents as report
-from deepmot_lib.report import document, page
+from deepmot_lib.report import document, markdown_page, page
 from deepmot_lib.report.tables import beside
 
 pytestmark = pytest.mark.slow
@@ -192,6 +192,14 @@ def test_where_the_data_differ_effects_stand_side_by_side_and_values_do_not():
     theirs, mine = found.find("details", class_="whole").find_all("table")
     assert [number(row["MOTA"]) for _, row in rows(theirs)] == ["50.00", "51.00", "52.50", "60.00", "61.00"]
     assert [number(row["IDS"]) for _, row in rows(mine)] == ["31", "15", "20", "1", "8"]
+
+
+def test_effects_are_told_alike_in_markdown():
+    table = document.Table(ablation(), within=("tracker",))
+    section = document.Section("Table 1", tables=(table,))
+    text = markdown_page.render(document.Document("A title", "A text", "", (section,)))
+    assert "| A | L1 | +1.00 | +4.00 | 1.52 | −33 | −52 |" in text
+    assert "| A | L1 | 53.00 | 15 | 2 | 1.50 |" in text
 
 
 def test_a_wide_table_shows_its_main_measures_and_folds_the_rest():

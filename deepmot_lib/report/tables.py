@@ -155,13 +155,15 @@ def in_words(value: object) -> str:
 
 
 def to_markdown(frame: pd.DataFrame, decimals: int = 2, signed: bool = False) -> str:
-    """Write a pipe table of ``texts``, numbers to the right."""
+    """Write a pipe table of ``texts``, numbers to the right; ``signed`` ones, but deviations, have a sign."""
     rules = ["---:" if pd.api.types.is_numeric_dtype(frame[name]) else "---" for name in frame]
-    rows = zip(
-        *(texts(frame[name], decimals, signed and not str(name).endswith(" std")) for name in frame),
-        strict=True,
+    columns = []
+    for name in frame:
+        places = decimals_of(name, decimals) if signed else decimals
+        columns.append(texts(frame[name], places, signed and not str(name).endswith(" std")))
+    header, *cells = (
+        [escape(str(cell)) for cell in row] for row in (list(frame), *zip(*columns, strict=True))
     )
-    header, *cells = ([escape(str(cell)) for cell in row] for row in (list(frame), *rows))
     return "".join(f"| {' | '.join(line)} |\n" for line in (header, rules, *cells))
 
 
