@@ -1,4 +1,4 @@
-"""A rehearsal: every kind of job has a forecast, made of two steps, and what is missing is said."""
+"""A rehearsal: every kind of job has a forecast, made of a few steps, and what is missing is said."""
 
 import dataclasses
 
