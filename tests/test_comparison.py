@@ -11,10 +11,9 @@ from pandas.testing import assert_frame_equal
 from deepmot_lib import evaluation, matchers
 from deepmot_lib.columns import RESULT_COLUMNS
 from deepmot_lib.distance import box_distance
-from deepmot_lib.experiments import comparison, comparison_results
+from deepmot_lib.experiments import comparison, comparison_results, sequences
 from deepmot_lib.experiments.settings import ComparisonSettings
 from deepmot_lib.trackers import tracking
-from deepmot_lib.trackers.rules import TRACKTOR
 from deepmot_lib.trackers.tracktor import Tracktor
 from deepmot_lib.training.objectives import GAMMA, hungarian_matches, one_object_loss
 from deepmot_lib.training.rollout import Rollout
@@ -76,8 +75,9 @@ def test_trackers_that_share_views_track_as_each_alone(tiny):
         second.detector.roi_heads.box_predictor.bbox_pred.bias.add_(0.3)
     scene = comparison.scenes(tiny, "test")[0]
     found = comparison._track(scene, {"first": first, "second": second})
+    rules = sequences.rules("tracktor")
     for name, tracker in (("first", first), ("second", second)):
-        assert_frame_equal(found[name], tracking.track(tracker, scene, TRACKTOR, tracker, progress=False))
+        assert_frame_equal(found[name], tracking.track(tracker, scene, rules, tracker, progress=False))
 
 
 def test_worsened_boxes_cost_two_errors_each():

@@ -31,7 +31,6 @@ from ..data import mot, synthetic
 from ..data import weights as weight_files
 from ..evaluation.protocol import MIN_OVERLAP
 from ..trackers import tracking
-from ..trackers.rules import TRACKTOR
 from ..trackers.tracktor import Tracktor
 from ..training import trainer
 from ..training.checkpoint import CheckpointFile
@@ -191,8 +190,8 @@ def _training(
 def score(experiment: Experiment, part: str, networks: Mapping[str, Tracktor]) -> pd.DataFrame:
     """Track the scenes of a part by several trackers of one initialization, and count.
 
-    They differ in their last layer: each image is read and encoded once. Track management is Tracktor's
-    (``rules.TRACKTOR``), of which nothing is chosen here.
+    They differ in their last layer: each image is read and encoded once. Track management is the usual one
+    for detectors of which nothing is known (``sequences.rules``); nothing of it is chosen here.
 
     Returns:
         One row per scene and tracker: ``arm``, ``images``, ``block`` and ``intervals.BLOCK_COUNTS``; a block
@@ -212,9 +211,9 @@ def score(experiment: Experiment, part: str, networks: Mapping[str, Tracktor]) -
 @torch.no_grad()
 def _track(scene: mot.Sequence, networks: Mapping[str, Tracktor]) -> dict[str, pd.DataFrame]:
     """Track a scene by trackers that differ in their last layer: all before it is computed once a frame."""
+    rules = sequences.rules(Tracktor.name)
     runs = {
-        name: tracking.SequenceTracker(tracker, scene, TRACKTOR, tracker)
-        for name, tracker in networks.items()
+        name: tracking.SequenceTracker(tracker, scene, rules, tracker) for name, tracker in networks.items()
     }
     rows: dict[str, list[tracking.Row]] = {name: [] for name in runs}
     first = next(iter(networks))

@@ -179,7 +179,7 @@ class ComparisonSettings:
     scenes: tuple[int, int, int] = (20, 10, 60)
     frames: int = 150
     image_size: tuple[int, int] = (240, 320)
-    density: float = 1.6
+    density: float = 1.0
     initializations: int = 8
     pilots: int = 2
     rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
