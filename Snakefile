@@ -243,7 +243,8 @@ STORY = [
     "05_deepmot_loss",
     "06_gradient_visualization",
     "12_your_own_data",
-    *["13_rendered_scenes"] * (not IS_COMPARISON),
+    # In small: in full it is a profile of its own, and has no place in a report of other data.
+    *["13_rendered_scenes"] * (not SETTINGS.evidence),
 ]
 
 
