@@ -20,15 +20,16 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
-from torchvision.models.detection import FasterRCNN, FasterRCNN_ResNet50_FPN_Weights, fasterrcnn_resnet50_fpn
+from torchvision.models.detection import FasterRCNN, FasterRCNN_ResNet50_FPN_Weights
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.backbone_utils import BackboneWithFPN, resnet_fpn_backbone
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.ops import FrozenBatchNorm2d
 
 NAMES = ("resnet50", "mobilenet_v2", "tiny")
 PERSON = 1  # of the two classes here, and of COCO's 91
 BACKGROUND_AND_PERSON = 2
+_COCO_CLASSES = 91
 
 # Standing people are about 2.5 times as high as wide. With an image's short side at 360 px these anchors are
 # 22 to 430 px high; the pyramid has strides of 4, 8, 16, 32 and 64 px.
@@ -77,7 +78,10 @@ def detector(name: str, side: int = 360, pretrained: bool = True) -> FasterRCNN:
 
 
 def _resnet50(options: dict[str, Any], pretrained: bool) -> FasterRCNN:
-    network: FasterRCNN = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, **options)
+    # fasterrcnn_resnet50_fpn itself freezes the normalization only where it downloads the weights: else its
+    # statistics would follow batches of two images.
+    body = resnet_fpn_backbone(backbone_name="resnet50", weights=None, trainable_layers=5)
+    network = FasterRCNN(body, _COCO_CLASSES, **options)
     if pretrained:
         try:
             weights = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.get_state_dict(progress=False, check_hash=True)
