@@ -28,6 +28,7 @@ from .settings import DHN
 from .trackers import TrackingPipeline
 
 _SEED = 0
+_VALIDATIONS = 5  # where a run compares losses, one does: here the best state is what is wanted
 #: The profile that weights of an own training name.
 PROFILE = "own data"
 
@@ -135,9 +136,9 @@ class OwnTraining:
         what = (tracker, self.sequences, self.loss, matcher)
         validation: Callable[[], float] = lambda: self.validate(networks)  # noqa: E731
         if self.tracker == "tracktor":
-            schedule = self._shortened(usual.rollout)
+            schedule = self._shortened(replace(usual.rollout, validations=_VALIDATIONS))
             return RolloutTraining(*what, schedule, _SEED, validation), schedule
-        schedule = self._shortened(usual.training)
+        schedule = self._shortened(replace(usual.training, validations=_VALIDATIONS))
         return DeepMOTTraining(*what, schedule, _SEED, validation=validation), schedule
 
     def _shortened(self, schedule: Any) -> Any:
