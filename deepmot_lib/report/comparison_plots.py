@@ -34,7 +34,7 @@ def differences(results: pd.DataFrame, margin: float) -> Figure:
         ax.errorbar(effect, rows[chosen], xerr=errors, fmt="o", color=color, capsize=3, label=label)
     ax.set_yticks(rows, found["arm"])
     ax.set_xlabel("DeepMOT less the arm, points of MOTA (95 %)")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.35, -0.18), ncols=3, frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
