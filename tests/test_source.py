@@ -232,7 +232,7 @@ def test_the_trackers_training_depends_on_the_loss_and_on_no_report():
     assert not {"report", "experiments", "__main__"} & {(name + ".").split(".")[1] for name in found}
 
 
-def test_every_module_is_read_in_half_a_second():
+def test_every_module_is_read_in_a_second():
     files = python_files(source.PACKAGE)
     modules = [".".join(file.relative_to(REPO).with_suffix("").parts) for file in files]
     modules = [module.removesuffix(".__init__") for module in modules]
@@ -243,7 +243,7 @@ def test_every_module_is_read_in_half_a_second():
         found = code(*modules)
         times.append(time.process_time() - start)
     assert set(found) == set(modules)
-    assert min(times) < 0.5
+    assert min(times) < 1
 
 
 def test_every_notebook_can_be_read():
