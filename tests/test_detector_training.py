@@ -90,7 +90,7 @@ def test_training_on_one_frame_finds_its_people(tmp_path):
     training = DetectorTraining(
         tracktor.detector,
         [sequence],
-        DetectorSchedule(150, images=1, learning_rate=3e-3, zoom=(1.0, 1.0)),
+        DetectorSchedule(250, images=1, learning_rate=3e-3, zoom=(1.0, 1.0)),
         0,
     )
     trainer.train(training, CheckpointFile(tmp_path / "a.pt", {}))
