@@ -56,7 +56,7 @@ def run(**parameters):
 
 
 # The profile rendered is the comparison of notebook 13, and nothing else.
-IS_COMPARISON = SETTINGS.name == "rendered"
+IS_COMPARISON = SETTINGS.comparison.evidence
 
 
 rule all:
@@ -244,7 +244,7 @@ STORY = [
     "06_gradient_visualization",
     "12_your_own_data",
     # In small: in full it is a profile of its own, and has no place in a report of other data.
-    *["13_rendered_scenes"] * (not SETTINGS.evidence),
+    *["13_rendered_scenes"] * (not SETTINGS.evidence and not IS_COMPARISON),
 ]
 
 

@@ -12,6 +12,8 @@ from deepmot_lib import evaluation, matchers
 from deepmot_lib.columns import RESULT_COLUMNS
 from deepmot_lib.distance import box_distance
 from deepmot_lib.experiments import comparison, comparison_results, sequences
+from deepmot_lib.experiments import settings as profiles
+from deepmot_lib.experiments.rehearsal import rehearse
 from deepmot_lib.experiments.settings import ComparisonSettings
 from deepmot_lib.trackers import tracking
 from deepmot_lib.trackers.tracktor import Tracktor
@@ -146,3 +148,13 @@ def test_differences_by_hand():
     negative = table.loc[comparison.NEGATIVE]
     assert negative["difference"] == 0 and negative["verdict"] == "alike within the margin"
     assert table["IDF1"].tolist() == pytest.approx([90] * len(table)) and (table["scenes"] == 4).all()
+
+
+def test_its_profile_makes_evidence_of_the_comparison_alone(smoke):
+    """Another notebook with this profile trains for seconds, and must say that its numbers are worth nothing."""
+    rendered = profiles.get("rendered")
+    assert rendered.comparison.evidence and rendered.may_be_quoted and not rendered.evidence
+    for name in ("smoke", "standard", "paper"):
+        assert not profiles.get(name).comparison.evidence
+    with pytest.raises(ValueError, match=r"rendered has no rehearsal: docs/protocol.md"):
+        rehearse(dataclasses.replace(smoke, settings=rendered))

@@ -265,7 +265,14 @@ def missing_data(experiment: Experiment) -> list[str]:
 
 
 def rehearse(experiment: Experiment) -> None:
-    """Rehearse an experiment, and print a line for each kind of job as soon as it is known, and their sum."""
+    """Rehearse an experiment, and print a line for each kind of job as soon as it is known, and their sum.
+
+    Raises:
+        ValueError: The profile is the comparison on rendered scenes, whose jobs are none of these.
+    """
+    if experiment.settings.comparison.evidence:
+        name = experiment.settings.name
+        raise ValueError(f"{name} has no rehearsal: docs/protocol.md says what its jobs took")
     with TemporaryDirectory() as folder:
         rehearsal = Rehearsal(experiment, Path(folder))
         print(f"profile {experiment.settings.name} on {tables.device_name(experiment.device)}")

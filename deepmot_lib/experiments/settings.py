@@ -174,6 +174,7 @@ class ComparisonSettings:
         options: Those of ``Tracktor``.
         detector: How the vanilla trackers are trained.
         rollout: How each arm trains them on, but for the rate.
+        evidence: Whether its numbers may be quoted, whatever may be of the profile's other ones.
     """
 
     scenes: tuple[int, int, int] = (20, 10, 60)
@@ -188,6 +189,7 @@ class ComparisonSettings:
         default_factory=lambda: DetectorSchedule(steps=1_200, learning_rate=3e-3, zoom=(0.9, 1.3))
     )
     rollout: RolloutSchedule = field(default_factory=lambda: RolloutSchedule(steps=450, scale=10.0))
+    evidence: bool = True
 
 
 _SMALL_COMPARISON = ComparisonSettings(
@@ -198,6 +200,7 @@ _SMALL_COMPARISON = ComparisonSettings(
     rates=(1e-4,),
     detector=DetectorSchedule(steps=100, learning_rate=3e-3, zoom=(0.9, 1.3)),
     rollout=RolloutSchedule(steps=8, frames=5, scale=10.0),
+    evidence=False,
 )
 
 _TABLE2 = ("dMOTP", "dMOTA", "dMOTA+dMOTP-IDS")
@@ -240,6 +243,11 @@ class Settings:
     gradient_clips: int = 40
     training_matrices: int = 1000
     comparison: ComparisonSettings = _SMALL_COMPARISON
+
+    @property
+    def may_be_quoted(self) -> bool:
+        """Whether what a run of the profile publishes is evidence: its report, or its comparison alone."""
+        return self.evidence or self.comparison.evidence
 
     def schedule(self, variant: str) -> DHNSchedule | PriceSchedule:
         """How that network is trained."""
@@ -336,10 +344,8 @@ PROFILES = {
         fig8_sizes=tuple(range(2, 301)),
     ),
 }
-#: The comparison on rendered scenes, and nothing else.
-PROFILES["rendered"] = replace(
-    PROFILES["smoke"], name="rendered", evidence=True, comparison=ComparisonSettings()
-)
+#: The comparison on rendered scenes; whatever else is asked of it is as in smoke, and no evidence.
+PROFILES["rendered"] = replace(PROFILES["smoke"], name="rendered", comparison=ComparisonSettings())
 
 
 def get(name: str) -> Settings:

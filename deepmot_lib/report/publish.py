@@ -41,7 +41,7 @@ def publish(experiment: Experiment, reports: Path) -> Path:
             all made at the checkout's commit.
     """
     root = experiment.paths.root
-    parts = _parts(experiment)
+    parts, is_evidence = _parts(experiment), experiment.settings.may_be_quoted
     if missing := [name for name in parts if not (root / name).exists()]:
         raise PublishError(f"{root} is not a finished run: it has no {', '.join(missing)}")
     here = commit()
@@ -55,7 +55,7 @@ def publish(experiment: Experiment, reports: Path) -> Path:
     with temporary_folder(target) as folder:
         new = folder / "new"
         new.mkdir()
-        for name in parts if experiment.settings.evidence else ("tables",):
+        for name in parts if is_evidence else ("tables",):
             if (root / name).is_dir():
                 shutil.copytree(root / name, new / name)
             else:
@@ -68,7 +68,7 @@ def publish(experiment: Experiment, reports: Path) -> Path:
 
 def _parts(experiment: Experiment) -> tuple[str, ...]:
     """What of a run is published: the comparison on rendered scenes has no report of its own."""
-    return ("tables", "figures") if experiment.settings.name == "rendered" else _FINISHED
+    return ("tables", "figures") if experiment.settings.comparison.evidence else _FINISHED
 
 
 def commits(tables: Path) -> set[str]:

@@ -223,7 +223,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         profile = settings.get(options.profile)
         run = output_folder() / "runs" / profile.name / "tables"
-        for name, result in verify(run, options.reports / profile.name / "tables", profile.evidence):
+        for name, result in verify(run, options.reports / profile.name / "tables", profile.may_be_quoted):
             if isinstance(result, str):
                 print(f"DIFFERS  {name}: {result}")
                 disagreeing += 1
