@@ -151,7 +151,7 @@ def test_differences_by_hand():
 
 
 def test_its_profile_makes_evidence_of_the_comparison_alone(smoke):
-    """Another notebook with this profile trains for seconds, and must say that its numbers are worth nothing."""
+    """Another notebook with this profile trains for seconds, and says that its numbers are worth nothing."""
     rendered = profiles.get("rendered")
     assert rendered.comparison.evidence and rendered.may_be_quoted and not rendered.evidence
     for name in ("smoke", "standard", "paper"):
