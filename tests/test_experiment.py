@@ -30,8 +30,16 @@ def test_profiles_differ_in_sizes_only():
         profiles.get("smoke").evidence = True
 
 
-def test_only_smoke_is_no_evidence():
-    assert [name for name, settings in profiles.PROFILES.items() if not settings.evidence] == ["smoke"]
+def test_smoke_is_no_evidence_and_rendered_of_its_comparison_alone():
+    assert [name for name, settings in profiles.PROFILES.items() if settings.evidence] == [
+        "standard",
+        "paper",
+    ]
+    assert [name for name, settings in profiles.PROFILES.items() if settings.may_be_quoted] == [
+        "standard",
+        "paper",
+        "rendered",
+    ]
     smoke, standard, paper_ = (profiles.get(name) for name in ("smoke", "standard", "paper"))
     assert smoke.dhn.steps < standard.dhn.steps < paper_.dhn.steps
     assert smoke.embedded.frames < standard.embedded.frames
