@@ -64,6 +64,8 @@ def test_the_time_is_that_of_all_steps_and_frames(experiment, tmp_path, monkeypa
     tuned = made._of_tracker(RUNS[-1], 3)
     validations = chosen.training.validations + 1
     assert tuned.seconds == 2 * chosen.training.steps + 10 * (test + validations * val) and tuned.jobs == 3
+    rolled = made._of_tracker(RUNS[2], 1)
+    assert rolled.seconds == 2 * chosen.rollout.steps + 10 * test, "the last weights count: no validation"
 
 
 def test_what_is_missing_is_named(experiment, tmp_path, monkeypatch):

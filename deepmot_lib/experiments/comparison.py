@@ -177,7 +177,7 @@ def _training(
     matrices: Path | None,
 ) -> Training:
     settings, data = experiment.settings.comparison, scenes(experiment, "train")
-    schedule = replace(settings.rollout, learning_rate=rate, validations=0)
+    schedule = replace(settings.rollout, learning_rate=rate)
     seed = initialization + 10_000 * arm.draws
     if arm.loss == "detector":
         return ContinuedTraining(tracker, data, settings.detector, schedule, seed, lambda: 0.0)

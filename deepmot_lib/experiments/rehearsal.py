@@ -153,7 +153,8 @@ class Rehearsal:
             training = pretraining(self.experiment, run, tracker) if run.weights_run == run else None
         elif run.weights_run == run:
             training = finetuning(self.experiment, run, tracker, validation=lambda: 0.0)
-            validated = training.validations + 1
+            # One more at the start, where there are any.
+            validated = training.validations + (training.validations > 0)
         passes = self._seconds_of_passes(run, tracker)
         name = " ".join(part for part in run[:5] if part not in ("none", "release"))
         return self._forecast(f"07 {name}", count, training, passes["test"] + validated * passes["val"])

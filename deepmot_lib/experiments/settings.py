@@ -270,7 +270,7 @@ PROFILES = {
             pairs=PairSchedule(steps=60),
             reid=ReIDSchedule(steps=20, pictures=3, people=6),
             training=TrackerSchedule(steps=12, reid_steps=4, reid_frames=4, validations=1),
-            rollout=RolloutSchedule(steps=12, frames=5, validations=1),
+            rollout=RolloutSchedule(steps=12, frames=5),
             head=HeadSchedule(steps=30, frames=12, people=8),
             runs=_tracker_runs(1, 1, (), (), CONTROL_HEADS[:1]),
         ),
@@ -304,7 +304,7 @@ PROFILES = {
             pairs=PairSchedule(steps=1_500),
             reid=ReIDSchedule(steps=800),
             training=TrackerSchedule(steps=800, reid_steps=150, scale=10.0, validations=1),
-            rollout=RolloutSchedule(steps=150 * 9, scale=10.0, validations=1),
+            rollout=RolloutSchedule(steps=150 * 9, scale=10.0),
             head=HeadSchedule(steps=2_000),
             # Two seeds would make intervals wider than one does: Student's t is 12.7 then.
             runs=_tracker_runs(3, 1, _TABLE2, ("min_sum", "sinkhorn", "hungarian"), CONTROL_HEADS),
@@ -334,7 +334,7 @@ PROFILES = {
             reid=ReIDSchedule(steps=20_000),
             # 18 epochs over 2,664 frames of three detectors' folders; of SOTs 15.
             training=TrackerSchedule(steps=18 * 2_664, reid_steps=18 * 2_664 // 9, validations=18),
-            rollout=RolloutSchedule(steps=18 * 2_664, validations=18),
+            rollout=RolloutSchedule(steps=18 * 2_664),
             head=HeadSchedule(steps=20_000, frames=2_664),
             runs=_tracker_runs(3, 3, _TABLE2, ("min_sum", "sinkhorn", "hungarian"), CONTROL_HEADS),
             keep_features=False,

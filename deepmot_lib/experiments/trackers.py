@@ -20,11 +20,10 @@ from ..data import mot
 from ..data import weights as weight_files
 from ..data.files import visible
 from ..trackers import Tracker, tracking
-from ..training.objectives import OBJECTIVES
 from . import heads, reid, sequences, tables
 from .experiment import Experiment
 from .fingerprints import Fingerprint, content, data_digests, fresh, read_stamp, stamped
-from .settings import DHN, TrackerRun
+from .settings import TrackerRun
 from .source import code
 from .tracker_training import (
     ALONE,
@@ -50,7 +49,6 @@ __all__ = [
     "embedder",
     "folder",
     "history_file",
-    "loss_runs",
     "matcher",
     "pipeline",
     "results",
@@ -209,21 +207,6 @@ def results(experiment: Experiment, run: TrackerRun) -> dict[str, pd.DataFrame]:
     return {file.stem: mot.read_boxes(file)[tracking.COLUMNS] for file in files}
 
 
-def loss_runs(experiment: Experiment) -> list[TrackerRun]:
-    """Return the trainings of Tracktor that differ in their loss alone (Table 2).
-
-    They have the paper's matcher, and the ReID head where the loss can train one.
-    """
-    heads = ("none", "head")
-    return [
-        run
-        for run in experiment.settings.trackers.runs
-        if run.tracker == "tracktor" and run.loss in ("smooth_l1", *OBJECTIVES)
-        if run.reid == heads[run.loss != "smooth_l1"] and run.matcher in ("none", DHN)
-        if run.training == "release"
-    ]
-
-
 def _write_history(
     experiment: Experiment, run: TrackerRun, trained: TrainedTracker, origin: dict[str, Any]
 ) -> None:
@@ -236,7 +219,7 @@ def _write_history(
         return
     made = experiment.provenance(
         data=experiment.tracking.description,
-        split="trained on first halves, validated on third quarters",
+        split="trained on first halves, chosen on third quarters",
         protocol=experiment.tracking.protocol,
         seeds=[run.seed],
         weights=tables.file_hash(trained.weights),

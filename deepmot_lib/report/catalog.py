@@ -32,7 +32,7 @@ class Entry(NamedTuple):
 #: The notebook of each of the paper's tables, and the figures beside it.
 PAPERS_TABLES = {
     1: ("08", ("08_table1",)),
-    2: ("08", ("08_table2", "08_loss_and_mota")),
+    2: ("08", ("08_table2",)),
     3: ("08", ("08_table3",)),
     4: ("09", ()),
     5: ("03", ("03_table5", "03_training", "03_price_of_accuracy")),
@@ -157,7 +157,6 @@ CAPTIONS = {
     "08_table2": "Table 2: which term of the loss",
     "08_table3": "Table 3: three trackers",
     "08_strip": "The same frames: ground truth, Vanilla, Smooth L1, DeepMOT; a red ring marks a switch",
-    "08_loss_and_mota": "The training loss and MOTA on third quarters, one point a validation",
     "09_benchmark": "Ours and others on the same detections",
     "11_messages": "min_sum: three tracks that are nearest to one object",
     "11_price_of_accuracy": "What accuracy costs: Sinkhorn and message passing",

@@ -190,35 +190,6 @@ def rows(
     return figure
 
 
-def loss_and_mota(histories: Mapping[str, Sequence[pd.DataFrame]]) -> tuple[Figure, pd.Series[float]]:
-    """Plot the mean loss between two validations against the MOTA of the second.
-
-    Args:
-        histories: By loss, the history of each seed.
-
-    Returns:
-        The figure, and by loss the rank correlation of loss and MOTA.
-    """
-    figure, axes = plt.subplots(
-        1, len(histories), figsize=(2.9 * len(histories), 2.9), sharey=True, squeeze=False
-    )
-    correlations = {}
-    for ax, (name, seeds) in zip(axes[0], histories.items(), strict=True):
-        points = pd.concat(_between_validations(history) for history in seeds)
-        correlations[name] = points["loss"].corr(points["validation"], method="spearman")
-        ax.scatter(points["loss"], 100 * points["validation"], s=18, color=COLORS["ours"])
-        found = f"{correlations[name]:+.2f}" if len(points) > 2 else "needs more points"
-        ax.set(title=f"{name}\nrank correlation {found}", xlabel="training loss")
-    axes[0, 0].set_ylabel("MOTA, third quarters [%]")
-    return figure, pd.Series(correlations, name="rank correlation of loss and MOTA")
-
-
-def _between_validations(history: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean loss up to each validation, and the validation's MOTA."""
-    number = history["validation"].notna().shift(fill_value=False).cumsum()
-    return history.groupby(number).agg(loss=("loss", "mean"), validation=("validation", "max")).dropna()
-
-
 def frames_with_most_switches(
     sequence: mot.Sequence, boxes: pd.DataFrame, frames: range, count: int
 ) -> list[int]:

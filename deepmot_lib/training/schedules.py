@@ -181,7 +181,8 @@ class RolloutSchedule:
 
     ``steps`` of Adam at a constant ``learning_rate``, one on each frame but the first of clips of ``frames``;
     people at least ``min_visibility`` (in [0, 1]) visible count. ``scale`` is that of the loss's softmaxes.
-    ``validations`` are spread over the steps; the best weights are kept.
+    The last weights are kept, as in the release; with ``validations``, which are spread over the steps, the
+    best ones.
     """
 
     steps: int
@@ -189,14 +190,15 @@ class RolloutSchedule:
     learning_rate: float = 1e-4
     scale: float = 100.0
     min_visibility: float = 0.5
-    validations: int = 5
+    validations: int = 0
 
     def describe(self) -> str:
         """Return the schedule in a line, for a table's provenance."""
+        kept = f"best of {self.validations} validations on the third quarters"
         return (
             f"{self.steps:,} frames of clips of {self.frames}, one update each, Adam {self.learning_rate:g}, "
             f"softmax scale {self.scale:g}, people at least {self.min_visibility:.0%} visible, "
-            f"best of {self.validations} validations on the third quarters"
+            f"{kept if self.validations else 'last weights'}"
         )
 
 
