@@ -78,8 +78,9 @@ def _solve(cost: NDArray[np.float64], allowed: NDArray[np.bool_]) -> NDArray[np.
 def discretize(
     soft: Real[Tensor, "*batch N M"], axis: Axis = "row", threshold: float = 0.5
 ) -> Real[Tensor, "*batch N M"]:
-    """Turn a soft assignment into a 0/1 one: each line's largest entry becomes 1 where it exceeds the
-    threshold (Appendix B).
+    """Turn a soft assignment into a 0/1 one (Appendix B).
+
+    Each line's largest entry becomes 1 where it exceeds the threshold.
 
     Args:
         soft: ``(..., N, M)`` soft assignment.
@@ -142,8 +143,7 @@ def weighted_accuracy(
 def missing_assignments(
     predicted: Shaped[Tensor, "*batch N M"], target: Shaped[Tensor, "*batch N M"], axis: Axis
 ) -> Float[Tensor, "*batch"]:
-    """Compute MA of each matrix (Appendix B): the share of lines that one matrix assigns and the other does
-    not.
+    """Compute MA of each matrix (Appendix B): the share of lines that are missed.
 
     A line is missed where the target assigns it and the prediction does not, or inversely.
 
@@ -170,8 +170,9 @@ def missing_assignments(
 
 
 def several_assignments(predicted: Shaped[Tensor, "*batch N M"], axis: Axis) -> Float[Tensor, "*batch"]:
-    """Compute SA of each matrix (Appendix B): the share of lines across ``axis`` with more than one
-    assignment.
+    """Compute SA of each matrix (Appendix B): the share of lines with more than one assignment.
+
+    The lines are those across ``axis``.
 
     Args:
         predicted: ``(..., N, M)`` 0/1.

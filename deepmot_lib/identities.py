@@ -1,5 +1,8 @@
-"""Who is who from frame to frame: identities of a matrix's rows and columns, and the matches that a switch is
-counted against (B_-1^TP of Eq. 6)."""
+"""Who is who from frame to frame.
+
+Identities of a matrix's rows and columns, and the matches that a switch is counted against (B_-1^TP of
+Eq. 6).
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,13 @@ class FrameIds(NamedTuple):
 
 
 class MatchState(NamedTuple):
-    """What a frame hands to the next: its matches B^TP ``(N, M)`` 0/1, and the ids ``(N,)`` and ``(M,)`` of
-    their rows and columns."""
+    """What a frame hands to the next.
+
+    Attributes:
+        matches: ``(N, M)`` 0/1, its matches B^TP.
+        track_ids: ``(N,)`` the ids of their rows.
+        object_ids: ``(M,)`` the ids of their columns.
+    """
 
     matches: Tensor
     track_ids: Tensor

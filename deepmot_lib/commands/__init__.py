@@ -22,9 +22,13 @@ class Command(Protocol):
     SUMMARY: str
     EXAMPLES: str
 
-    def declare(self, parser: argparse.ArgumentParser) -> None: ...
+    def declare(self, parser: argparse.ArgumentParser) -> None:
+        """Add the sub-command's arguments to its parser."""
+        ...
 
-    def run(self, arguments: argparse.Namespace) -> None: ...
+    def run(self, arguments: argparse.Namespace) -> None:
+        """Do what the parsed arguments ask for."""
+        ...
 
 
 _COMMANDS: dict[str, Command] = {

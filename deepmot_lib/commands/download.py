@@ -13,11 +13,13 @@ EXAMPLES = """
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``deepmot data download``."""
     parser.add_argument("dataset", choices=["MOT15", "MOT16", "MOT17"])
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to unpack into")
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Download a benchmark and unpack it."""
     from ..data import download
 
     folder = download.fetch(arguments.dataset, arguments.out)

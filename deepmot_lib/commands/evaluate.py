@@ -22,6 +22,7 @@ _COMPARED = ["MOTA", "HOTA", "IDF1", "MOTP", "MT", "ML", "FP", "FN", "IDs", "FM"
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``deepmot evaluate``."""
     parser.add_argument(
         "--gt",
         type=Path,
@@ -65,6 +66,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Evaluate the results and print the measures; write them to a table where one is named."""
     for path, what in [(arguments.gt, "ground truth"), *((one, "results") for one in arguments.results)]:
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such folder of {what}, and no such file")

@@ -16,6 +16,7 @@ EXAMPLES = """
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``deepmot data pairs``."""
     parser.add_argument(
         "--from",
         dest="root",
@@ -34,6 +35,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Write the pair file of the sequences that have ground truth and detections."""
     check_output(arguments.out, "--out")
     from tqdm import tqdm
 

@@ -15,6 +15,7 @@ EXAMPLES = """
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``deepmot submission``."""
     parser.add_argument(
         "--test",
         type=Path,
@@ -35,6 +36,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Check the results and write the archive."""
     check_output(arguments.out, "--out")
     from ..evaluation import submission
 

@@ -16,6 +16,7 @@ EXAMPLES = """
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``deepmot data synthetic``."""
     usual = get("standard").embedded
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write train/ into")
     parser.add_argument(
@@ -39,6 +40,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Render the sequences."""
     from ..data import synthetic
 
     found = synthetic.write_sequences(

@@ -21,6 +21,7 @@ there are none.
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``deepmot track``."""
     parser.add_argument(
         "input",
         type=Path,
@@ -55,6 +56,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Track the input and write the results; draw them where a video is asked for."""
     from ..data import inputs, video_files
     from ..experiments import default_weights
 

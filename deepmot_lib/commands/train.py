@@ -34,6 +34,7 @@ LOSSES = (
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``deepmot train``."""
     parser.add_argument(
         "--data", type=Path, required=True, metavar="DIR", help="folder of MOTChallenge-format sequences"
     )
@@ -67,6 +68,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Train the tracker and write its weights; say what came of it."""
     from ..experiments import default_weights
 
     out = arguments.out

@@ -33,8 +33,10 @@ _UINT16_GATED = 65_535
 
 
 class PairFileError(ValueError):
-    """A pair file (or the authors' tree) that cannot be read; the message names the file and what is
-    wrong."""
+    """A pair file (or the authors' tree) that cannot be read.
+
+    The message names the file and what is wrong.
+    """
 
 
 def write(path: str | Path, pairs: Pairs) -> None:

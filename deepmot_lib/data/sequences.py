@@ -273,5 +273,6 @@ def split(sequence: Sequence | int) -> dict[str, range]:
 
 
 def is_sequence(path: Path) -> bool:
+    """Return whether a folder is a sequence: whether it has any of ``SIGNS``."""
     files = ("gt/gt.txt", "det/det.txt", "seqinfo.ini")
     return any((path / file).is_file() for file in files) or (path / "img1").is_dir()

@@ -113,8 +113,13 @@ def compare(
     The results of all are read and checked before anything is counted.
 
     Args:
-        gt_root, protocol, sequences, part, benchmark, classes: as for ``evaluate``.
+        gt_root: folder of MOTChallenge sequences with ground truth, or a single ground-truth file.
         results_dirs: a folder, ``.zip`` or single file for each tracker's name.
+        protocol: one of ``PROTOCOLS``.
+        sequences: the names of those to evaluate (default: all that have ground truth).
+        part: evaluate the frames of this part (``train``, ``val``, ``test``) of each sequence alone.
+        benchmark: one of ``DISTRACTORS`` (default: by each sequence's name, else MOT17).
+        classes: those to evaluate (default: the protocol's).
 
     Returns:
         The rows of ``evaluate`` under the index (tracker, sequence).
@@ -152,7 +157,9 @@ def evaluate_sequence(
         gt: the columns frame, id, x1, y1, x2, y2 [px] and, if any, conf (0: not to be evaluated) and cls, as
             ``mot.read_ground_truth`` returns them. For a part of a sequence, the rows of its frames.
         results: the columns frame, id, x1, y1, x2, y2, as ``mot.read_boxes`` returns them.
-        protocol, benchmark, classes: as for ``evaluate``.
+        protocol: one of ``PROTOCOLS``.
+        benchmark: one of ``DISTRACTORS``.
+        classes: those to evaluate (default: the protocol's).
 
     Returns:
         ``COLUMNS`` and their values.
@@ -175,7 +182,11 @@ def count(
     of the rows does not matter.
 
     Args:
-        gt, results, protocol, benchmark, classes: as for ``evaluate_sequence``.
+        gt: the ground truth, with the columns that ``evaluate_sequence`` takes.
+        results: the results, likewise.
+        protocol: one of ``PROTOCOLS``.
+        benchmark: one of ``DISTRACTORS``.
+        classes: those to evaluate (default: the protocol's).
 
     Warns:
         EvaluationWarning: there is ground truth, but none of it is evaluated.

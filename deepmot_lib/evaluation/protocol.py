@@ -196,8 +196,11 @@ def _checked(boxes: pd.DataFrame, what: str) -> pd.DataFrame:
 
 
 def _on_distractors(gt: pd.DataFrame, results: pd.DataFrame, classes: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Which results the official preprocessing drops. In each frame they are assigned to the ground truth of
-    every class and flag (greatest overlap, at least 0.5); those assigned to a distractor go."""
+    """Return which results the official preprocessing drops.
+
+    In each frame they are assigned to the ground truth of every class and flag (greatest overlap, at least
+    0.5); those assigned to a distractor go.
+    """
     distractor = np.isin(_column(gt, "cls", PEDESTRIAN), classes)
     drop = np.zeros(len(results), dtype=bool)
     # Only where there is one does it matter what is assigned to what.

@@ -147,8 +147,10 @@ def measured(
 
 
 def unaided(experiment: Experiment, run: TrackerRun) -> trackers.TrackingPipeline:
-    """Return the networks that track in a run without kept features, which would take most of the work off
-    the clock."""
+    """Return the networks that track in a run, without kept features.
+
+    Kept features would take most of the work off the clock.
+    """
     networks = trackers.pipeline(experiment, run, trackers.train(experiment, run).tracker)
     if networks.detector is not None:
         networks.detector.store = None
@@ -173,8 +175,10 @@ def frames_per_second(
 
 
 def archive_roots(root: Path | None) -> dict[str, Path]:
-    """The folders ``MOT16/test`` and ``MOT17/test`` below ``root`` whose sequences all have images and
-    detections, by benchmark."""
+    """Return the folders ``MOT16/test`` and ``MOT17/test`` below ``root``, by benchmark.
+
+    Only a folder whose sequences all have images and detections is one of them.
+    """
     if root is None:
         return {}
     folders = {name: root / name / "test" for name in ("MOT16", "MOT17")}

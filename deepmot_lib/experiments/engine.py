@@ -30,7 +30,6 @@ def end_with(engine: str) -> None:
     Args:
         engine: What ``process_name`` returned for that process.
     """
-
     process = _find(engine)
 
     def watch() -> None:

@@ -1,5 +1,6 @@
-"""The folders that the environment names: ``DEEPMOT_DATA``, real data, and ``DEEPMOT_OUT``, below which
-``runs`` lies.
+"""The folders that the environment names.
+
+They are ``DEEPMOT_DATA``, real data, and ``DEEPMOT_OUT``, below which ``runs`` lies.
 
 This module imports neither torch nor pandas: a workflow reads it at each start.
 """

@@ -1,7 +1,7 @@
-"""ReID heads of Tracktor, trained on the features of the vanilla tracker's backbone: that of a run, and its
-controls.
+"""ReID heads of Tracktor, trained on the features of the vanilla tracker's backbone.
 
-The backbone is the same in all trackers that start from the vanilla one, so a head fits all of them.
+They are that of a run and its controls. The backbone is the same in all trackers that start from the vanilla
+one, so a head fits all of them.
 """
 
 from __future__ import annotations

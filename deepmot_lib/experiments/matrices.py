@@ -25,11 +25,11 @@ from .sequences import images, usable
 
 
 def clips(sequences: Iterable[mot.Sequence], seed: int = 0) -> Iterator[tuple[list[Frame], tuple[int, int]]]:
-    """Pairs of consecutive frames of the training halves, and their image size, as training sees them at its
-    start (Appendix A.2).
+    """Yield pairs of consecutive frames of the training halves, and their image size.
 
-    In both frames the tracks are the earlier one's ground truth, perturbed anew: in the first they stand at
-    their own objects, in the second they have not moved yet. Frames without people are left out.
+    The pairs are such as training sees at its start (Appendix A.2). In both frames the tracks are the earlier
+    one's ground truth, perturbed anew: in the first they stand at their own objects, in the second they have
+    not moved yet. Frames without people are left out.
     """
     generator = torch.Generator().manual_seed(seed)
     for sequence in sequences:
@@ -89,8 +89,10 @@ def perturbed_pairs(sequences: Iterable[mot.Sequence], seed: int = 0) -> Pairs:
 
 
 def training_pairs(folder: str | Path) -> Pairs:
-    """The matrices that trainings below ``folder`` have left (``training.matrices.collected``), with their
-    optimal assignments; ValueError where there are none."""
+    """Return the matrices that trainings below ``folder`` have left, with their optimal assignments.
+
+    The matrices are those of ``training.matrices.collected``; ValueError where there are none.
+    """
     found = (torch.from_numpy(matrix) for matrix in collected(folder))
     return from_matrices([(d.numpy(), optimal_assignment(d).numpy()) for d in found], "tracker training")
 

@@ -1,5 +1,7 @@
-"""Running the notebooks: by papermill with checked parameters for the workflow, in place for the copies in
-git; and JupyterLab. Their kernels are those of this Python environment.
+"""Running the notebooks, and JupyterLab.
+
+Papermill runs them for the workflow, with checked parameters; the copies in git are run in place. Their
+kernels are those of this Python environment.
 
     python -m deepmot_lib.experiments.notebooks run notebooks/02_dhn_training.ipynb OUT.ipynb seed=1
     python -m deepmot_lib.experiments.notebooks refresh notebooks/*.ipynb
@@ -71,8 +73,10 @@ def _literal(path: Path) -> str:
 
 
 def refresh(notebook: str | Path) -> None:
-    """Executes a notebook with its default parameters and puts the outputs into it, without papermill's
-    traces."""
+    """Execute a notebook with its default parameters and put the outputs into it.
+
+    Papermill's traces are left out.
+    """
     notebook = Path(notebook).resolve()
     with atomic(notebook) as temporary:
         _execute(notebook, temporary, {})
@@ -92,8 +96,10 @@ def refresh(notebook: str | Path) -> None:
 
 
 def lab(folder: Path) -> list[str]:
-    """The command that opens JupyterLab at a folder's index. What lies beside the folder can be opened, too:
-    the notebooks have links to the library's source."""
+    """Return the command that opens JupyterLab at a folder's index.
+
+    What lies beside the folder can be opened, too: the notebooks have links to the library's source.
+    """
     folder = folder.resolve()
     index = f"--LabApp.default_url=/lab/tree/{quote(folder.name)}/index.ipynb"
     return [sys.executable, "-m", "jupyter", "lab", str(folder.parent), index]

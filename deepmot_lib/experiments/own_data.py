@@ -34,8 +34,13 @@ PROFILE = "own data"
 
 
 class Trained(NamedTuple):
-    """What has come of a training: its history (``trainer.train``), and MOTA on the third quarters before it
-    and at its best; None where nothing was validated, as of a detector."""
+    """What has come of a training.
+
+    Attributes:
+        history: Its history, as of ``trainer.train``.
+        before: MOTA on the third quarters before it; None where nothing was validated, as of a detector.
+        best: MOTA on the third quarters at its best; None likewise.
+    """
 
     history: pd.DataFrame
     before: float | None

@@ -64,8 +64,10 @@ class Progress:
         return f"[{done}/{total}] {job.name} ... {', '.join(filter(None, parts))}"
 
     def left(self, now: float) -> float:
-        """Return the seconds that are left: jobs of a rule take as long as those before them, as many at a
-        time."""
+        """Return the seconds that are left.
+
+        A rule's jobs are taken to last as long as those before them, and to run as many at a time.
+        """
         every = [seconds for times in self._seconds.values() for seconds in times]
         missing = Counter(self.counts) - Counter({rule: len(times) for rule, times in self._seconds.items()})
         under_way = sum(now - job.started for job in self.running.values())

@@ -186,8 +186,10 @@ class Rehearsal:
         return seconds / steps, size
 
     def _seconds_of_passes(self, run: TrackerRun, tracker: Tracker) -> dict[str, float]:
-        """Return the time of tracking and counting the third and the last quarters, by part; trackers of one
-        kind take as long."""
+        """Return the time of tracking and counting the third and the last quarters, by part.
+
+        It is the same for all trackers of one kind.
+        """
         kind = (run.tracker, "none" if run.reid == "none" else run.reid.partition("-")[0])
         if kind not in self._passes:
             tracker.eval()
@@ -203,8 +205,10 @@ class Rehearsal:
         return self._passes[kind]
 
     def _seconds_a_frame(self, networks: TrackingPipeline, street: list[mot.Sequence]) -> float:
-        """Return the time of tracking a frame of a street by the detections of each detector, and of counting
-        what was found, once features are kept and there are tracks."""
+        """Return the time of tracking a frame of a street, and of counting what was found.
+
+        The frame is tracked by the detections of each detector, once features are kept and there are tracks.
+        """
         frames = street[0].frames[: _WARM_UP + _FRAMES]
         networks.track_all(street, frames)
         seconds = []

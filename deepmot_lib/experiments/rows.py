@@ -90,8 +90,11 @@ def read(folder: Path) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
 
 
 def pool(frame: pd.DataFrame, sequence: str = evaluation.OVERALL) -> pd.DataFrame:
-    """Means over the seeds of a sequence's rows of ``read``: ``KEYS``, ``MEASURES``, how many ``seeds``, and
-    the deviations ``MOTA std``, ``IDF1 std``, ``IDS std`` (empty for one seed)."""
+    """Return the means over the seeds of a sequence's rows of ``read``.
+
+    Columns: ``KEYS``, ``MEASURES``, ``seeds`` (how many), and the deviations ``MOTA std``, ``IDF1 std``,
+    ``IDS std`` (empty for one seed).
+    """
     groups = frame[frame["sequence"] == sequence].groupby(KEYS, sort=False)
     means, spread = groups[MEASURES].mean(), groups[MEASURES].std()
     means["seeds"] = groups.size()
@@ -109,8 +112,10 @@ def table(number: int, pooled: pd.DataFrame) -> pd.DataFrame:
 
 
 def beyond(pooled: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of ``BEYOND`` without the runs that have not been made; the first two columns are its
-    keys, re-identification and loss."""
+    """Return the rows of ``BEYOND`` without the runs that have not been made.
+
+    The first two columns are its keys, re-identification and loss.
+    """
     return _select(pooled, BEYOND, ["re-identification", "loss"])
 
 

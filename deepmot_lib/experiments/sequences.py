@@ -132,8 +132,10 @@ def rules(tracker: str) -> Rules:
 
 
 def rules_of_own_detections(rules: Rules) -> Rules:
-    """Return track management for people that Tracktor's detector has found itself: it is less sure of them
-    than of public detections that it only scores."""
+    """Return track management for people that Tracktor's detector has found itself.
+
+    The detector is less sure of them than of public detections that it only scores.
+    """
     return dataclasses.replace(rules, birth_score=_OWN_BIRTH_SCORE, second_score=_OWN_SECOND_SCORE)
 
 

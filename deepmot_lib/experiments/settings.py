@@ -24,8 +24,10 @@ from ..training.schedules import (
 
 @dataclass(frozen=True)
 class EmbeddedData:
-    """Size of the rendered sequences (``synthetic.write_sequences``): ``image_size`` is (height, width) in
-    pixels."""
+    """Size of the rendered sequences (``synthetic.write_sequences``).
+
+    ``image_size`` is (height, width) in pixels.
+    """
 
     sequences: int
     frames: int
@@ -99,10 +101,10 @@ class TrackerRun(NamedTuple):
 
 @dataclass(frozen=True)
 class TrackerSettings:
-    """How the trackers are made and trained: ``options`` are those of each tracker's class, ``runs`` the
-    trainings behind Tables 1 to 3. ``rollout`` is Tracktor's training as released, ``training`` that of the
-    paper's text and that of GOTURN and SiamRPN.
+    """How the trackers are made and trained.
 
+    ``options`` are those of each tracker's class, ``runs`` the trainings behind Tables 1 to 3. ``rollout`` is
+    Tracktor's training as released, ``training`` that of the paper's text and that of GOTURN and SiamRPN.
     ``keep_features`` keeps what the frozen backbone has seen on disk, some megabytes a frame.
     """
 
@@ -137,10 +139,13 @@ def _tracker_runs(
     matchers: tuple[str, ...],
     heads: tuple[str, ...],
 ) -> tuple[TrackerRun, ...]:
-    """Tables 1 to 3: Eq. 9, smooth L1 and as their control Tracktor trained on as a detector with ``seeds``;
-    with ``seeds_beside`` that control with the external ReID, the other ``losses`` of Table 2 and the
-    single-object trackers; with one seed, the control ``heads``, Eq. 9 as the paper's text has it and with
-    these ``matchers`` in place of the DHN, and two losses beyond the paper."""
+    """Return the runs behind Tables 1 to 3.
+
+    With ``seeds``: Eq. 9, smooth L1 and, as their control, Tracktor trained on as a detector. With
+    ``seeds_beside``: that control with the external ReID, the other ``losses`` of Table 2 and the
+    single-object trackers. With one seed: the control ``heads``, Eq. 9 as the paper's text has it and with
+    these ``matchers`` in place of the DHN, and two losses beyond the paper.
+    """
     detector = TrackerRun("tracktor", "detector")
     rows = [(detector, seeds), (detector._replace(reid="external"), seeds_beside)]
     rows += [(TrackerRun("tracktor", "smooth_l1", reid), seeds) for reid in ("none", "external")]

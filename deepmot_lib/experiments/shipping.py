@@ -116,8 +116,11 @@ def _rounded(measures: Mapping[Any, Any]) -> dict[str, float]:
 
 
 def _rules(weights: Path, about: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The track management that the run's experiment has chosen for each public detector, and the usual one
-    for others, both with the run's limit of re-identification; as far as there are tables of that."""
+    """Return the track management that the run's experiment has chosen for each public detector.
+
+    For others it is the usual one; both have the run's limit of re-identification. All this as far as there
+    are tables of it.
+    """
     found, folder = {}, _tables(weights)
     if (table := folder / "rules.csv").is_file():
         tried = tables.read(table)[0]

@@ -86,8 +86,10 @@ def commit() -> str:
 
 
 def device_name(device: str | torch.device = "cpu") -> str:
-    """Name a device so that two machines whose numbers may differ do: a GPU by its model, a CPU by its model,
-    cores, instruction set and libraries."""
+    """Name a device so that two machines whose numbers may differ have different names.
+
+    A GPU is named by its model, a CPU by its model, cores, instruction set and libraries.
+    """
     device = torch.device(device)
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}, CUDA {torch.version.cuda}"

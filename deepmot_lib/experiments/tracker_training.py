@@ -55,8 +55,13 @@ VANILLA = TrackerRun("tracktor", "vanilla")
 
 
 class TrainedTracker(NamedTuple):
-    """A trained tracker in evaluation mode, the history of its training (``trainer.train``) and its weight
-    file."""
+    """A trained tracker.
+
+    Attributes:
+        tracker: It, in evaluation mode.
+        history: The history of its training, as of ``trainer.train``.
+        weights: Its weight file.
+    """
 
     tracker: Tracker
     history: pd.DataFrame
@@ -177,8 +182,10 @@ def usual_pipeline(experiment: Experiment, run: TrackerRun, tracker: Tracker) ->
 
 
 def chosen_rules(experiment: Experiment, tracker: str) -> Mapping[str, Rules]:
-    """Return the track management around a tracker by public detector: for Tracktor what ``rules.choose``
-    finds with the vanilla one; none where the usual one is taken."""
+    """Return the track management around a tracker, by public detector.
+
+    For Tracktor it is what ``rules.choose`` finds with the vanilla one; none where the usual one is taken.
+    """
     if tracker != "tracktor":
         return {}
     start = train(experiment, VANILLA)

@@ -1,5 +1,4 @@
-"""The Deep Hungarian Nets: differentiable matchers that stand in for the Hungarian algorithm (Sec. 4.1,
-Appendix B)."""
+"""The Deep Hungarian Nets: differentiable stand-ins for the Hungarian algorithm (Sec. 4.1, Appendix B)."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ class Softmax(nn.Module):
         self.temperature = _positive("temperature", temperature)
 
     def soft(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
+        """Return the product of the two softmaxes, 0 at gated entries."""
         gated = distance >= GATED
         # The lowest number, not -inf, so that a line of nothing but gated entries is no 0 / 0.
         scores = (-distance / self.temperature).masked_fill(gated, torch.finfo(distance.dtype).min)
@@ -43,19 +44,20 @@ class Greedy(nn.Module):
     """
 
     def soft(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
+        """Return 1 at each row's smallest ungated entry and 0 elsewhere, with a gradient of 0."""
         return discretize(-distance, "row", threshold=-GATED) + 0 * distance
 
 
 class Sinkhorn(nn.Module):
-    """Entropic optimal transport (Sinkhorn's algorithm), in the log domain and differentiated through its
-    rounds.
+    """Entropic optimal transport (Sinkhorn's algorithm), differentiated through its rounds.
 
-    Each row and column carries mass 1. A dustbin column takes what rows leave unmatched, a dustbin row
-    likewise for columns, each unit at the distance ``dustbin``; so a pair is preferred to leaving both its
-    ends alone as long as it is less than 2 * ``dustbin`` apart. ``rounds`` alternate between columns and
-    rows while the entropy's weight eps falls geometrically from ``eps_start`` to ``eps_end``: the smaller its
-    last value, the nearer to 0/1 and to the optimum, and the steeper the gradient (up to 1 / eps). The last
-    update is one of the rows, whose sums are therefore at most 1; those of the columns are so at convergence.
+    It is computed in the log domain. Each row and column carries mass 1. A dustbin column takes what rows
+    leave unmatched, a dustbin row likewise for columns, each unit at the distance ``dustbin``; so a pair is
+    preferred to leaving both its ends alone as long as it is less than 2 * ``dustbin`` apart. ``rounds``
+    alternate between columns and rows while the entropy's weight eps falls geometrically from ``eps_start``
+    to ``eps_end``: the smaller its last value, the nearer to 0/1 and to the optimum, and the steeper the
+    gradient (up to 1 / eps). The last update is one of the rows, whose sums are therefore at most 1; those of
+    the columns are so at convergence.
 
     The defaults suit distances in [0, 1]; eps is in their unit.
     """
@@ -68,6 +70,7 @@ class Sinkhorn(nn.Module):
         self.rounds, self.dustbin = int(_positive("rounds", rounds)), dustbin
 
     def soft(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
+        """Return the mass that each pair carries after the last round, clamped to at most 1."""
         _, n, m = distance.shape
         scores = (-distance).masked_fill(distance >= GATED, -torch.inf)
         scores = nn.functional.pad(scores, (0, 1, 0, 1), value=-self.dustbin)
@@ -85,12 +88,12 @@ class Sinkhorn(nn.Module):
 
 
 class Hungarian(nn.Module):
-    """The optimal assignment A*, exactly, with the gradient of "Differentiation of Blackbox Combinatorial
-    Solvers" (Vlastelica et al., arXiv 1912.02175).
+    """The optimal assignment A*, exactly, with the gradient of a blackbox solver.
 
-    The backward pass solves once more, for D' = D + ``strength`` * dL/dA, and answers
+    The gradient is that of "Differentiation of Blackbox Combinatorial Solvers" (Vlastelica et al., arXiv
+    1912.02175). The backward pass solves once more, for D' = D + ``strength`` * dL/dA, and answers
     (A*(D') - A*(D)) / ``strength``: the gradient of a piecewise affine interpolation of the loss, the coarser
-    and the more often different from 0 the larger ``strength`` (the paper's lambda).
+    and the more often different from 0 the larger ``strength`` (that paper's lambda).
     """
 
     def __init__(self, strength: float = 1.0) -> None:
@@ -98,6 +101,7 @@ class Hungarian(nn.Module):
         self.strength = _positive("strength", strength)
 
     def soft(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
+        """Return the optimal assignment, 0/1, whose backward pass solves once more."""
         return _Blackbox.apply(distance, self.strength)
 
 

@@ -47,7 +47,9 @@ class GRU(nn.GRU):
 
 
 class _Layer(torch.autograd.Function):
-    """One bidirectional layer. With gates r, z, n of H channels each, as ``nn.GRU`` defines them:
+    """One bidirectional layer.
+
+    With gates r, z, n of H channels each, as ``nn.GRU`` defines them:
 
     r, z = sigmoid(gi_rz + gh_rz), n = tanh(gi_n + r * gh_n), h = n + z * (h' - n), where gi = W_ih x + b_ih
     and gh = W_hh h' + b_hh. All tensors lead with (length, 2 directions, B), the second direction reversed.

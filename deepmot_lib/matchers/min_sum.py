@@ -64,8 +64,10 @@ class MinSum(nn.Module):
 
 
 def gains(distance: Float[Tensor, "B N M"]) -> tuple[Float[Tensor, "B N M"], Bool[Tensor, "B N M"]]:
-    """Compute what each pair of (B, N, M) distances gains by matching, and which pairs may match, as they are
-    not gated (bool)."""
+    """Compute what each pair gains by matching, and which pairs may match.
+
+    Both are (B, N, M), as the distances; those pairs may match (bool) that are not gated.
+    """
     open_pairs = distance < GATED
     return torch.where(open_pairs, BENEFIT - distance, _CLOSED), open_pairs
 
@@ -176,8 +178,11 @@ class PriceNetwork(nn.Module):
 def _features(
     gain: Float[Tensor, "B N M"], open_pairs: Bool[Tensor, "B N M"], balance: Float[Tensor, "B 1"], dim: int
 ) -> Float[Tensor, "B lines 8"]:
-    """Describe the lines along ``dim``: best gains, mean gain, open pairs, balance, lines in the matrix, and
-    whether there is an open pair at all."""
+    """Describe the lines along ``dim`` by eight numbers each.
+
+    They tell the best gains, mean gain, open pairs, balance, lines in the matrix, and whether there is an
+    open pair at all.
+    """
     best, rest = [], gain
     for _ in range(3):
         value, where = rest.max(dim, keepdim=True)

@@ -36,12 +36,11 @@ _NOT_RUN = {
 
 
 def pool_networks(folder: Path, pairs: str) -> tuple[pd.DataFrame, dict[str, Any]] | None:
-    """Table 5's rows of ours on a kind of pairs, from all ``dhn_*_<pairs>_seed*.csv`` in ``folder``, pooled
-    over seeds, with their provenance.
+    """Return our rows of Table 5 on a kind of pairs, pooled over seeds, with their provenance.
 
-    Columns: discretization, network, WA, MA, SA (percent, mean over seeds, all test pairs), ``WA unseen`` ...
-    (those that no training pair gives away), ``seeds`` (how many), ``WA std`` (empty for one seed). None
-    where there is no such file.
+    They come from all ``dhn_*_<pairs>_seed*.csv`` in ``folder``; None where there is no such file. Columns:
+    discretization, network, WA, MA, SA (percent, mean over seeds, all test pairs), ``WA unseen`` ... (those
+    that no training pair gives away), ``seeds`` (how many), ``WA std`` (empty for one seed).
     """
     parts = [read_table(file) for file in visible(folder, f"dhn_*_{pairs}_seed*.csv")]
     if not parts:

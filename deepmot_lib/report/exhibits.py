@@ -1,5 +1,8 @@
-"""What a notebook shows of its numbers: a banner where they are no evidence, narrow tables, a line in place
-of an exhibit that a profile leaves empty, and what ``reports/standard`` has published."""
+"""What a notebook shows of its numbers.
+
+A banner where they are no evidence, narrow tables, a line in place of an exhibit that a profile leaves empty,
+and what ``reports/standard`` has published.
+"""
 
 from __future__ import annotations
 

@@ -47,8 +47,12 @@ class _Renderer(IPythonRenderer):
     """Markdown with MathML, headings that can be linked to, and links relative to the page."""
 
     def __init__(self, base: str, pages: Collection[str] = ()) -> None:
-        """Create a renderer; ``base`` is the notebooks' folder relative to the page's, ``pages`` the names of
-        the pages beside it."""
+        """Create a renderer.
+
+        Args:
+            base: The notebooks' folder relative to the page's.
+            pages: The names of the pages beside it.
+        """
         super().__init__(escape=False, exclude_anchor_links=True)
         self.base, self.pages = base, pages
 

@@ -26,8 +26,9 @@ class PublishError(RuntimeError):
 
 
 def publish(experiment: Experiment, reports: Path) -> Path:
-    """Copy a finished run's tables and, where they are evidence, its figures, page and executed notebooks to
-    ``reports/<profile>``.
+    """Copy what is published of a finished run to ``reports/<profile>``.
+
+    That is its tables and, where they are evidence, its figures, page and executed notebooks.
 
     Args:
         experiment: The experiment that was run.

@@ -14,11 +14,11 @@ COUNTS = frozenset(["FP", "FN", "IDS", "IDs", "FM"])
 
 
 def beside(paper: pd.DataFrame, ours: pd.DataFrame | None, keys: list[str]) -> pd.DataFrame:
-    """The paper's table with ours beside it: columns ``keys``, then ``X (paper)``, ``X (ours)`` for each
-    measure X of the paper's, then what only ours has.
+    """Return the paper's table with ours beside it.
 
-    Rows that only one of the two has stay, the paper's first; what was not run is an empty cell, counts stay
-    integers. ValueError where ``keys`` are not columns of both, or a row's keys occur twice in one.
+    Columns: ``keys``, then ``X (paper)``, ``X (ours)`` for each measure X of the paper's, then what only ours
+    has. Rows that only one of the two has stay, the paper's first; what was not run is an empty cell, counts
+    stay integers. ValueError where ``keys`` are not columns of both, or a row's keys occur twice in one.
     """
     ours = paper.iloc[:0] if ours is None else ours
     for name, frame in (("the paper's", paper), ("our", ours)):
@@ -124,10 +124,10 @@ def _rounded(values: pd.Series, decimals: int, before: str = "") -> list[str]:
 
 
 def texts(values: pd.Series, decimals: int = 2, signed: bool = False) -> list[str]:
-    """A column's cells as text: fractions with ``decimals``, whole numbers as such, empty for what was not
-    run; ``signed`` numbers are differences.
+    """Return a column's cells as text: fractions with ``decimals``, whole numbers as such.
 
-    A column of whole numbers is one of counts, though empty cells have made floats of them.
+    What was not run is empty; ``signed`` numbers are differences. A column of whole numbers is one of
+    counts, though empty cells have made floats of them.
     """
     numbers = pd.api.types.is_numeric_dtype(values)
     if signed and numbers:

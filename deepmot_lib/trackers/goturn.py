@@ -72,6 +72,7 @@ class GOTURN(Tracker):
             nn.init.zeros_(parameter)
 
     def encode(self, image: Tensor) -> Tensor:
+        """Return the image itself, which crops are cut from."""
         return image
 
     def init_memory(self, encoded: Tensor, boxes: Tensor) -> Tensor:
@@ -86,6 +87,7 @@ class GOTURN(Tracker):
         return self.regressor.parameters()
 
     def propagate(self, encoded: Tensor, boxes: Tensor, memory: Tensor) -> Propagation:
+        """Find the tracks, all in one batch, by the shift of each box in its search crop."""
         return self._propagate(encoded, boxes, memory)[0]
 
     def propagate_with_score_loss(

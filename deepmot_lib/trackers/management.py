@@ -182,8 +182,10 @@ class Tracks:
         return _select(detected, nms(detected.boxes, detected.scores, self.rules.detection_nms))
 
     def _assign(self, detected: Propagation, own: dict[Track, int]) -> None:
-        """Assign detections to live tracks, both as far as not in ``own``, and enter the pairs there: strong
-        detections first, weak ones to the tracks that are left."""
+        """Assign detections to live tracks, both as far as not in ``own``, and enter the pairs there.
+
+        Strong detections come first, weak ones go to the tracks that are left.
+        """
         strong = detected.scores >= self.rules.birth_score
         for part in (strong, ~strong):
             overlap = box_iou(self.boxes, detected.boxes)
@@ -261,8 +263,10 @@ class Tracks:
         return _select(detected, confirmed)
 
     def _revive(self, detected: Propagation) -> Bool[Tensor, " detections"]:
-        """Assign detections to lost and hidden tracks, by appearance and then by place; return which are
-        assigned."""
+        """Assign detections to lost and hidden tracks; return which are assigned.
+
+        They are assigned by appearance and then by place.
+        """
         assigned = torch.zeros(len(detected.boxes), dtype=torch.bool)
         for score in (self._similar, self._overlapping):
             missed = [track for track in self.lost + self.live if track.missed]

@@ -113,6 +113,7 @@ class SiamRPN(Tracker):
         self.register_buffer("hann", hann, persistent=False)
 
     def encode(self, image: Tensor) -> Tensor:
+        """Return the image itself, which crops are cut from."""
         return image
 
     def init_memory(self, encoded: Tensor, boxes: Tensor) -> Tensor:
@@ -120,14 +121,17 @@ class SiamRPN(Tracker):
         return self.features(self.template_crops(encoded, boxes))
 
     def trained(self, training: str = "release") -> Iterator[nn.Parameter]:
-        """Yield the parameters that the loss of a clip trains: all but the tower's layers up to its last
-        pooling, which are frozen as in the released code."""
+        """Yield the parameters that the loss of a clip trains: all but the tower's frozen layers.
+
+        Those up to its last pooling are frozen, as in the released code.
+        """
         yield from self.tower[self.frozen :].parameters()
         for branch in (self.class_template, self.class_search, self.box_template, self.box_search):
             yield from branch.parameters()
         yield from self.box_adjust.parameters()
 
     def propagate(self, encoded: Tensor, boxes: Tensor, memory: Tensor) -> Propagation:
+        """Find the tracks, all in one batch, by the best anchor of each search crop."""
         crops, square = self.search_crops(encoded, boxes)
         logits, offsets = self.propose(memory, crops)
         return self._best(logits, offsets, to_crop(boxes.detach(), square), square)

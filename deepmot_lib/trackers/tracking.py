@@ -122,8 +122,10 @@ def stream(
 def stream_together(
     trackers: list[SequenceTracker], frames: range | None = None, progress: bool = True
 ) -> Iterator[tuple[int, list[list[Track]]]]:
-    """Track sequences of the same images and yield each frame with the visible tracks of each; see
-    :func:`track_together`."""
+    """Track sequences of the same images and yield each frame with the visible tracks of each.
+
+    See :func:`track_together`.
+    """
     first, camera_motion = trackers[0], any(one.rules.camera_motion for one in trackers)
     for view in views(first.tracker, first.sequence, frames, camera_motion, progress):
         yield view.frame, _update(trackers, view)
@@ -228,8 +230,11 @@ class SequenceTracker:
 
     @torch.no_grad()
     def regress(self, view: View) -> Propagation:
-        """Regress and score the frame's public detections by the detector; without one they stay, with a
-        score of 1. Where there are no public ones, return the detector's own."""
+        """Regress and score the frame's public detections by the detector.
+
+        Without a detector they stay, with a score of 1. Where there are no public ones, return the detector's
+        own.
+        """
         boxes = self.given(view)[0]
         if self.detector is None:
             return Propagation(boxes, torch.ones_like(boxes[:, 0]))

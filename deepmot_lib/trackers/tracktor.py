@@ -1,5 +1,7 @@
-"""Tracktor: a detector that tracks, for its box head finds in the next frame what it is given from the last
-(Bergmann et al., 2019), with the paper's ReID head (Sec. 5.1)."""
+"""Tracktor: a detector that tracks, with the paper's ReID head (Sec. 5.1).
+
+It tracks, for its box head finds in the next frame what it is given from the last (Bergmann et al., 2019).
+"""
 
 from __future__ import annotations
 
@@ -76,8 +78,11 @@ class Tracktor(Tracker):
         return other
 
     def trained(self, training: str = "release") -> Iterator[nn.Parameter]:
-        """Yield the parameters of the box regression layer, as the release trains, or of the whole box head,
-        as the paper's text says (Appendix A.2); and those of the ReID head."""
+        """Yield the parameters that the loss of a clip trains, those of the ReID head among them.
+
+        The others are those of the box regression layer, as the release trains, or of the whole box head, as
+        the paper's text says (Appendix A.2).
+        """
         roi = self.detector.roi_heads
         yield from (roi if training == "paper" else roi.box_predictor.bbox_pred).parameters()
         if self.reid is not None:

@@ -1,5 +1,8 @@
-"""Checkpoint files of trainings: written at once or not at all, read without executing anything, and told
-apart by the fingerprint of what they depend on."""
+"""Checkpoint files of trainings.
+
+They are written at once or not at all, read without executing anything, and told apart by the fingerprint of
+what they depend on.
+"""
 
 from __future__ import annotations
 

@@ -42,8 +42,13 @@ from .trainer import Training, warm_cosine
 
 
 class ClipLoss(NamedTuple):
-    """The loss of a clip and that of the tracker's own scores, scalars, and the distance matrices D (N, M)
-    that the matcher was given."""
+    """The losses of a clip, and the matcher's input.
+
+    Attributes:
+        loss: The loss of the clip, a scalar.
+        score_loss: The loss of the tracker's own scores, a scalar.
+        distances: The distance matrices D ``(N, M)`` that the matcher was given.
+    """
 
     loss: Tensor
     score_loss: Tensor

@@ -146,8 +146,10 @@ class DetectorTraining(Training):
 
 
 class ContinuedTraining(DetectorTraining):
-    """Training of Tracktor's box regression layer on, by the detector's own loss: the control of training it
-    on tracks, with as many updates of the same layer at the same rate, and selected alike.
+    """Training of Tracktor's box regression layer on, by the detector's own loss.
+
+    It is the control of training it on tracks, with as many updates of the same layer at the same rate, and
+    selected alike.
 
     Args:
         tracker: The network, without a ReID head; what is trained is its box regression layer.

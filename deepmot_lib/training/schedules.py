@@ -71,11 +71,10 @@ class PriceSchedule:
 
 @dataclass(frozen=True)
 class DetectorSchedule:
-    """How the detector is trained: ``steps`` of AdamW on ``images`` frames each, a warm-up and a cosine
-    decay.
+    """How the detector is trained: by AdamW, with a warm-up and a cosine decay.
 
-    ``min_visibility``, in [0, 1], is that from which a person is to be found; ``zoom`` the range of factors
-    by which images are enlarged.
+    It takes ``steps`` on ``images`` frames each. ``min_visibility``, in [0, 1], is that from which a person
+    is to be found; ``zoom`` the range of factors by which images are enlarged.
     """
 
     steps: int
