@@ -143,7 +143,7 @@ def weighted_accuracy(
 def missing_assignments(
     predicted: Shaped[Tensor, "*batch N M"], target: Shaped[Tensor, "*batch N M"], axis: Axis
 ) -> Float[Tensor, "*batch"]:
-    """Compute MA of each matrix (Appendix B): the share of lines that are missed.
+    """Compute MA of each matrix (Appendix B): the share of lines that only one of the two assigns.
 
     A line is missed where the target assigns it and the prediction does not, or inversely.
 
