@@ -88,11 +88,16 @@ def test_without_the_data_lif_t_is_not_run(tmp_path):
     assert reference.lif_t(tmp_path) is None
 
 
-def test_the_comparison_in_the_documents_is_that_of_the_standard_report():
-    table1, _ = tables.read(results.ROOT / "reports" / "standard" / "tables" / "table1.csv")
+def test_the_comparisons_in_the_documents_are_those_of_the_reports():
+    table1, compared = (
+        tables.read(results.ROOT / "reports" / profile / "tables" / f"{name}.csv")[0]
+        for profile, name in (("standard", "table1"), ("rendered", "comparison"))
+    )
     text = results.PAGE.read_text()
-    expected = results.with_headline(text, results.headline(table1))
-    assert text == expected, "python -m deepmot_lib.report.results updates it"
+    assert text == results.updated(text), "python -m deepmot_lib.report.results updates it"
+    row = compared[compared["arm"] == "dMOTP"].iloc[0]
+    line = next(line for line in text.splitlines() if line.startswith("| dMOTP |"))
+    assert f"{row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})" in line
     ours = table1.set_index(["training", "method"])["MOTA (ours)"]
     line = next(line for line in text.splitlines() if line.startswith("| Vanilla Base |"))
     assert f"{ours['Vanilla', 'Base']:.1f}" in line

@@ -39,6 +39,14 @@ def test_ticks_of_rows_do_not_run_into_each_other():
         assert ax.get_xlim()[1] - ax.get_xlim()[0] >= 2, "a tenth of a point does not fill the axis"
 
 
+def test_rows_of_ours_alone_are_drawn_like_those_beside_the_papers():
+    ours = pd.DataFrame({"loss": ["a", "b"], "MOTA": [59.0, 61.0], "MOTA std": [0.5, None]})
+    beside = ours.rename(columns={"MOTA": "MOTA (ours)"}).assign(**{"MOTA (paper)": 1.0})
+    drawn = [tracker_plots.rows(table, ["loss"], ["MOTA"]).axes[0] for table in (ours, beside)]
+    for ax in drawn:
+        assert ax.lines[0].get_xdata().tolist() == [59, 61] and ax.lines[0].get_ydata().tolist() == [1, 0]
+
+
 def test_tracks_of_a_frame_whole_and_zoomed():
     names = ["track 4", "track 7", "track 9"]
     whole = tracker_plots.tracks_of(FRAME, {"before": BOXES, "after": BOXES})

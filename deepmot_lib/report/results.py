@@ -1,6 +1,6 @@
-"""The comparison in docs/results.md, from Table 1 of reports/standard.
+"""The comparisons in docs/results.md, from Table 1 of reports/standard and from reports/rendered.
 
-``python -m deepmot_lib.report.results`` updates it; a test compares the two.
+``python -m deepmot_lib.report.results`` updates them; a test compares the page with the tables.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from .tables import difference, narrow, to_markdown
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "results.md"
-_START, _END = "<!-- headline -->\n", "<!-- /headline -->"
 
 
 def headline(table1: pd.DataFrame) -> str:
@@ -43,17 +42,51 @@ def headline(table1: pd.DataFrame) -> str:
     return to_markdown(shown)
 
 
-def with_headline(text: str, table: str) -> str:
-    """Return the page's text with the table between its markers."""
-    before, _, rest = text.partition(_START)
-    return before + _START + "\n" + table + "\n" + _END + rest.partition(_END)[2]
+def rendered(comparison: pd.DataFrame) -> str:
+    """Format the comparison of losses on rendered scenes as Markdown.
+
+    Args:
+        comparison: As ``comparison_results.results`` returns it.
+
+    Returns:
+        A table of each arm's pooled MOTA and IDF1, and of what DeepMOT has more, with 95 % intervals.
+    """
+    shown = pd.DataFrame({"arm": comparison["arm"]})
+    for measure in ("MOTA", "IDF1"):
+        shown[measure] = comparison[measure].map("{:.1f}".format)
+    for name, before in {"MOTA": "", "IDF1": "IDF1 ", "switches by 1,000 boxes": "IDs "}.items():
+        columns = [comparison[f"{before}{part}"] for part in ("difference", "low", "high")]
+        shown[f"DeepMOT less the arm, {name}"] = [
+            "" if pd.isna(found) else f"{found:+.2f} ({low:+.2f} to {high:+.2f})"
+            for found, low, high in zip(*columns, strict=True)
+        ]
+    shown["verdict on MOTA"] = comparison["verdict"].fillna("")
+    return to_markdown(shown)
+
+
+def tables() -> dict[str, str]:
+    """Return the tables of docs/results.md by the name of their markers, those that are published."""
+    sources = {"headline": ("standard", "table1", headline), "rendered": ("rendered", "comparison", rendered)}
+    files = {
+        name: (ROOT / "reports" / profile / "tables" / f"{table}.csv", format_)
+        for name, (profile, table, format_) in sources.items()
+    }
+    return {name: format_(read(file)[0]) for name, (file, format_) in files.items() if file.is_file()}
+
+
+def updated(text: str) -> str:
+    """Return the page's text with the tables between ``<!-- name -->`` and ``<!-- /name -->``."""
+    for name, table in tables().items():
+        start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        before, _, rest = text.partition(start)
+        text = before + start + "\n" + table + "\n" + end + rest.partition(end)[2]
+    return text
 
 
 def main() -> None:
     """Update docs/results.md."""
-    table1, _ = read(ROOT / "reports" / "standard" / "tables" / "table1.csv")
     with atomic(PAGE) as temporary:
-        temporary.write_text(with_headline(PAGE.read_text(), headline(table1)))
+        temporary.write_text(updated(PAGE.read_text()))
 
 
 if __name__ == "__main__":

@@ -157,7 +157,8 @@ def rows(
     """Plot our rows of a table, one panel per measure, with error bars of one standard deviation over seeds.
 
     Args:
-        table: The table, as ``tables.beside`` makes it; columns ``X std``, if any, are the deviations.
+        table: The table, as ``tables.beside`` makes it, or one of ours alone; columns ``X std``, if any, are
+            the deviations.
         keys: Columns that name a row.
         measures: Columns to plot.
 
@@ -169,7 +170,8 @@ def rows(
     figure, axes = plt.subplots(1, len(measures), figsize=size, sharey=True, squeeze=False)
     place = np.arange(len(labels))[::-1]
     for ax, measure in zip(axes[0], measures, strict=True):
-        values = table[f"{measure} (ours)"].astype(float)
+        ours = f"{measure} (ours)"
+        values = table[ours if ours in table else measure].astype(float)
         ax.errorbar(
             values,
             place,
