@@ -167,6 +167,8 @@ rule tracker_training:
         matcher=r"\w+",
         training="release|paper",
         seed=r"\d+",
+    # The others begin with the vanilla Tracktor's weights: matchers are trained beside it, not before it.
+    priority: 1
     params:
         code=code("07_tracker_training"),
     log:
