@@ -16,8 +16,10 @@ from deepmot_lib.evaluation.intervals import BLOCK_COUNTS, count_blocks, differe
 
 
 @pytest.mark.parametrize("protocol", evaluation.PROTOCOLS)
-@pytest.mark.parametrize("name", ["TUD-Campus", "TUD-Stadtmitte"])
-@pytest.mark.parametrize("length", [1, 7, 1000])
+@pytest.mark.parametrize(
+    ("name", "length"),
+    [("TUD-Campus", 1), ("TUD-Campus", 7), ("TUD-Stadtmitte", 7), ("TUD-Stadtmitte", 1000)],
+)
 def test_the_sum_of_all_blocks_is_what_is_counted_in_the_sequence(name, protocol, length):
     folder = Path(str(files("motmetrics"))) / "data" / name
     gt, results = mot.read_ground_truth(folder / "gt.txt"), mot.read_boxes(folder / "test.txt")

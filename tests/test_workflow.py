@@ -88,7 +88,7 @@ def test_every_notebook_ran_with_the_profile(finished):
         assert not [out for cell in cells for out in cell.get("outputs", []) if out.output_type == "error"]
 
 
-@pytest.mark.parametrize("name", ["07_tracker_training", "08_tracker_ablation", "11_beyond_the_paper"])
+@pytest.mark.parametrize("name", ["08_tracker_ablation", "11_beyond_the_paper"])
 def test_what_smoke_hides_for_want_of_numbers_can_be_drawn(finished, name, tmp_path, monkeypatch):
     content = nbformat.read(REPO / "notebooks" / f"{name}.ipynb", as_version=4)
     show_all = "from deepmot_lib.report import exhibits\nexhibits.enough = lambda found, least, what: True"
