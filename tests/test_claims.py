@@ -155,6 +155,7 @@ def test_blocks_pool_to_the_table(tmp_path):
         assert np.average(part["MA"], weights=part["lines"]) == pytest.approx(pooled[f"MA_{axis}"])
 
 
+@pytest.mark.slow
 def test_each_clip_lies_in_a_block_of_its_sequence(tmp_path):
     sequences = synthetic.write_sequences(tmp_path, 2, 204, (96, 128))
     found = matrices.blocks(sequences)

@@ -372,6 +372,7 @@ def test_bad_tables(spoil, message):
 # --- real data ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (LIF_T and LIF_T.is_file()), reason="needs DEEPMOT_DATA with Lif_T's result files")
 def test_lif_t_gives_the_official_totals(tmp_path):
     with tarfile.open(LIF_T) as archive:

@@ -42,6 +42,7 @@ def told_apart(head: ReIDHead, people: list[FramePeople]) -> float:
     return (distance[~same].mean() - distance[same].mean()).item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["dMOTA+dMOTP", "dMOTP", "triplet"])
 def test_each_loss_teaches_the_head_who_is_who(objective, tmp_path):
     torch.manual_seed(0)

@@ -232,6 +232,7 @@ def test_ours_is_small():
     assert sum(p.numel() for p in matchers.load("min_sum").parameters()) < 20_000
 
 
+@pytest.mark.slow
 @real
 def test_the_shipped_weights_score_what_their_card_says():
     """On all of the paper's test pairs, to its two decimals."""

@@ -78,6 +78,7 @@ def test_the_evaluator_gives_the_published_numbers_of_the_shipped_examples():
     np.testing.assert_allclose(frame["ours"], frame["published"], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("DEEPMOT_DATA"), reason="DEEPMOT_DATA is not set")
 def test_the_evaluator_gives_the_official_counts_of_lif_t():
     frame = reference.lif_t(data_folder())
