@@ -1,12 +1,13 @@
 """A finished run becomes evidence only where one clean commit made all of it."""
 
 import dataclasses
+import os
 
 import pandas as pd
 import pytest
 
 from deepmot_lib.experiments import tables
-from deepmot_lib.report import publish
+from deepmot_lib.report import contents, publish
 
 HERE = "0123456789"
 
@@ -34,16 +35,25 @@ def test_of_a_run_that_is_no_evidence_the_tables_are_kept(run, tmp_path):
     assert {file.name for file in folder.rglob("*") if file.is_file()} == {"a.csv", "a.json"}
 
 
-def test_a_finished_run_is_copied_whole_and_replaces_the_one_before(run, tmp_path):
+def test_a_finished_run_is_copied_without_its_notebooks_and_replaces_the_one_before(run, tmp_path):
     run = dataclasses.replace(run, settings=dataclasses.replace(run.settings, evidence=True))
     reports = tmp_path / "reports"
     (reports / "smoke").mkdir(parents=True)
     (reports / "smoke" / "old.csv").write_text("old")
     (run.paths.root / "trackers").mkdir()
+    page = run.paths.pages / "00_data.html"
+    page.write_text("a frame of the data")
+    contents.write(run)
+    assert page.name in (run.paths.root / "index.html").read_text()
     folder = publish.publish(run, reports)
     found = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
-    expected = {"REPORT.md", "index.html", "figures/a.txt", "html/a.txt", "tables/a.csv", "tables/a.json"}
+    expected = {"REPORT.md", "index.html", "figures/a.txt", "tables/a.csv", "tables/a.json"}
     assert folder == reports / "smoke" and found == expected
+    for name in ("REPORT.md", "index.html"):
+        text = (folder / name).read_text()
+        assert page.name not in text, "executed notebooks show frames, which are not ours"
+        notebook = os.path.relpath(contents.__file__ + "/../../../notebooks/00_data.ipynb", folder)
+        assert notebook in text, "links hold where the report is published"
     assert [path.name for path in reports.iterdir()] == ["smoke"], "nothing is left beside it"
     assert tables.read(folder / "tables" / "a.csv")[1]["commit"] == HERE
 

@@ -2,7 +2,8 @@
 
 python -m deepmot_lib.report.publish standard
 
-Of a profile whose numbers are no evidence the tables alone are kept: what ``verify`` compares a run with.
+Executed notebooks stay with the run: they show frames of the data, whose license is not ours. Of a profile
+whose numbers are no evidence the tables alone are kept: what ``verify`` compares a run with.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ import argparse
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from ..data.files import temporary_folder
-from ..experiments.experiment import Experiment
+from ..experiments.experiment import Experiment, Paths
 from ..experiments.tables import commit
+from . import contents
 
-#: What of a run is evidence; its weights, features and data stay where they are.
-_FINISHED = ("tables", "figures", "html", "REPORT.md", "index.html")
+#: What of a run is copied where its numbers are evidence.
+_EVIDENCE = ("tables", "figures")
+#: The report, which ends a run, and which is written anew where it is published.
+_REPORT = ("REPORT.md", "index.html")
 
 
 class PublishError(RuntimeError):
@@ -26,9 +31,10 @@ class PublishError(RuntimeError):
 
 
 def publish(experiment: Experiment, reports: Path) -> Path:
-    """Copy what is published of a finished run to ``reports/<profile>``.
+    """Publish a finished run in ``reports/<profile>``.
 
-    That is its tables and, where they are evidence, its figures, page and executed notebooks.
+    That is its tables and, where they are evidence, its figures and its report, without links to executed
+    notebooks.
 
     Args:
         experiment: The experiment that was run.
@@ -41,9 +47,10 @@ def publish(experiment: Experiment, reports: Path) -> Path:
         PublishError: The run is not finished, the checkout has uncommitted changes, or its tables were not
             all made at the checkout's commit.
     """
-    root = experiment.paths.root
-    parts, is_evidence = _parts(experiment), experiment.settings.may_be_quoted
-    if missing := [name for name in parts if not (root / name).exists()]:
+    root, settings = experiment.paths.root, experiment.settings
+    # The comparison on rendered scenes has no report of its own.
+    report = () if settings.comparison.evidence else _REPORT
+    if missing := [name for name in (*_EVIDENCE, *report) if not (root / name).exists()]:
         raise PublishError(f"{root} is not a finished run: it has no {', '.join(missing)}")
     here = commit()
     if here == "unknown" or here.endswith("+"):
@@ -52,24 +59,23 @@ def publish(experiment: Experiment, reports: Path) -> Path:
         raise PublishError(
             f"tables of {root} were made at commit {', '.join(others)}, the checkout is at {here}: run again"
         )
-    target = reports / experiment.settings.name
+    kept = _EVIDENCE if settings.may_be_quoted else ("tables",)
+    written = report if settings.may_be_quoted else ()
+    target = reports / settings.name
     with temporary_folder(target) as folder:
+        for name in kept:
+            shutil.copytree(root / name, folder / name)
+        if written:
+            # In a folder beside the target, so that the links hold there.
+            contents.write(replace(experiment, paths=Paths(folder)))
         new = folder / "new"
         new.mkdir()
-        for name in parts if is_evidence else ("tables",):
-            if (root / name).is_dir():
-                shutil.copytree(root / name, new / name)
-            else:
-                shutil.copy2(root / name, new / name)
+        for name in (*kept, *written):
+            (folder / name).rename(new / name)
         if target.exists():
             target.rename(folder / "old")
         new.rename(target)
     return target
-
-
-def _parts(experiment: Experiment) -> tuple[str, ...]:
-    """What of a run is published: the comparison on rendered scenes has no report of its own."""
-    return ("tables", "figures") if experiment.settings.comparison.evidence else _FINISHED
 
 
 def commits(tables: Path) -> set[str]:
