@@ -15,7 +15,8 @@ def test_no_figure_of_the_report(tmp_path, monkeypatch, name):
     monkeypatch.setattr(contents, "_NOTEBOOKS", tmp_path)
     for file in ("00_streets.png", name):
         Image.new("RGB", (4, 3)).save(tmp_path / file, format="PNG")
-    (section,) = contents._Collection(SimpleNamespace(figures=tmp_path), "smoke").other_figures([])
+    paths = SimpleNamespace(figures=tmp_path, root=tmp_path)
+    (section,) = contents._Collection(paths, "smoke").other_figures([])
     assert [figure.file.name for figure in section.figures] == ["00_streets.png"]
 
 

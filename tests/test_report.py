@@ -85,6 +85,30 @@ def test_the_evaluator_gives_the_official_counts_of_lif_t():
     assert frame["ours"].tolist() == frame["published"].tolist()
 
 
+def test_the_comparison_on_rendered_scenes_stands_in_the_report_of_evidence(standard):
+    compared, made_from = tables.read(results.ROOT / "reports" / "rendered" / "tables" / "comparison.csv")
+    text = (standard / "REPORT.md").read_text()
+    section = text.partition("losses compared on rendered scenes\n")[2].partition("\n## ")[0]
+    for row in compared.dropna(subset="difference").itertuples():
+        assert (
+            f"| {row.arm} | {row.difference:.2f} | {row.low:.2f} | {row.high:.2f} | {row.verdict} |"
+            in section
+        )
+    assert f"commit: {made_from['commit']}" in section, "it says what it was made from"
+    assert "workflow rendered " in section, "the command that makes it"
+    (figure,) = (part.split(")")[0] for part in section.split("](") if "differences.png" in part)
+    assert (standard / figure).is_file()
+
+
+def test_a_run_that_is_no_evidence_shows_its_own_comparison_alone(paths, smoke):
+    assert "losses compared on rendered scenes" not in report.write(smoke).read_text()
+    made_from = tables.provenance(profile="smoke", data="few scenes", seeds=[0])
+    own = pd.DataFrame({"arm": ["dMOTP"], "difference": [-7.25], "low": [-8.0], "high": [1.0]})
+    tables.write(paths.tables / "comparison.csv", own, made_from)
+    text = report.write(smoke).read_text()
+    assert "-7.25" in text and "few scenes" in text and "60 rendered scenes" not in text
+
+
 def test_without_the_data_lif_t_is_not_run(tmp_path):
     assert reference.lif_t(tmp_path) is None
 

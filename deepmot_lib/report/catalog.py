@@ -18,6 +18,7 @@ class Entry(NamedTuple):
         figures: Names of its figures, without suffix.
         decimals: Decimals of its numbers.
         section: The heading in the notebook, empty for its beginning.
+        profile: The profile whose published files stand in a report of evidence that has none; or empty.
     """
 
     heading: str
@@ -27,6 +28,7 @@ class Entry(NamedTuple):
     figures: tuple[str, ...] = ()
     decimals: int = 2
     section: str = ""
+    profile: str = ""
 
 
 #: The notebook of each of the paper's tables, and the figures beside it.
@@ -108,6 +110,7 @@ BEYOND = (
         "comparison.csv",
         ("13_differences",),
         section="Differences and their intervals",
+        profile="rendered",
     ),
     Entry(
         "Table 6 again: matrices from the trackers' own trainings",

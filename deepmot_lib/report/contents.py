@@ -26,6 +26,7 @@ from .markdown import escape
 from .wayfinding import anchor
 
 _NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+_REPORTS = _NOTEBOOKS.with_name("reports")
 #: Why a table has no number of ours yet.
 _NOT_RUN = {
     **dict.fromkeys((1, 2, 3), "No tracker has been trained in this profile yet: run notebooks 07 and 08."),
@@ -86,7 +87,7 @@ def write(experiment: Experiment) -> Path:
 def collect(experiment: Experiment) -> Document:
     """Collect all that an experiment's notebooks left, in the order of the report."""
     settings = experiment.settings
-    collected = _Collection(experiment.paths, settings.name)
+    collected = _Collection(experiment.paths, settings.name, evidence=settings.evidence)
     found = [
         *collected.papers_tables(settings.dhn_runs[0].pairs),
         *collected.entries(catalog.PAPERS_FIGURES),
@@ -114,9 +115,19 @@ def collect(experiment: Experiment) -> Document:
 class _Collection:
     """The sections of a report from the files of a run."""
 
-    def __init__(self, paths: Paths, profile: str) -> None:
-        """Take the folders of a run and the name of its profile."""
-        self._paths, self._profile = paths, profile
+    def __init__(
+        self, paths: Paths, profile: str, *, evidence: bool = False, page: Path | None = None
+    ) -> None:
+        """Take the folders of a run, and what is known of it.
+
+        Args:
+            paths: Its folders.
+            profile: The name of its profile.
+            evidence: Whether its numbers are evidence; then published ones may stand beside them.
+            page: The folder of the page, by default that of the run.
+        """
+        self._paths, self._profile, self._evidence = paths, profile, evidence
+        self._page = page or paths.root
 
     def claims(self) -> Section:
         """Return the paper's claims and what was found for each."""
@@ -165,12 +176,20 @@ class _Collection:
         """Return what is there of the catalog's entries."""
         sections = []
         for entry in entries:
-            found = self._read(entry.file, decimals=entry.decimals) if entry.file else ()
-            figures = self._figures(entry.figures)
+            source = self._source(entry)
+            found = source._read(entry.file, decimals=entry.decimals) if entry.file else ()
+            figures = source._figures(entry.figures)
             if found or figures:
-                made_by = self._made_by(entry.notebook, entry.section)
+                made_by = source._made_by(entry.notebook, entry.section)
                 sections.append(Section(entry.heading, entry.text, found, figures, **made_by))
         return sections
+
+    def _source(self, entry: catalog.Entry) -> _Collection:
+        """Return where an entry's files are: in this run, or published, of a profile of their own."""
+        own = (self._paths.tables / entry.file).is_file()
+        if own or not (entry.profile and self._evidence):
+            return self
+        return _Collection(Paths(_REPORTS / entry.profile), entry.profile, page=self._page)
 
     def checks(self) -> list[Section]:
         """Return what holds the evaluation against published numbers."""
@@ -236,7 +255,7 @@ class _Collection:
         return tuple(
             Figure(
                 file=self._paths.figures / f"{name}.png",
-                link=f"{self._paths.figures.name}/{name}.png",
+                link=self._relative(self._paths.figures / f"{name}.png"),
                 caption=catalog.CAPTIONS.get(name, escape(name.replace("_", " "))),
             )
             for name in there
@@ -249,11 +268,11 @@ class _Collection:
         frame, made_from = read_table(self._paths.tables / file)
         missing = int((_has(frame, "paper") & ~_has(frame, "ours")).sum())
         lacks = f"{missing} of the paper's rows were not run in this profile." if missing else ""
-        link = f"{self._paths.tables.name}/{file}"
+        link = self._relative(self._paths.tables / file)
         return (Table(frame, text=text, file=link, made_from=made_from, lacks=lacks, decimals=decimals),)
 
     def _relative(self, file: Path) -> str:
-        return Path(os.path.relpath(file, self._paths.root)).as_posix()
+        return Path(os.path.relpath(file, self._page)).as_posix()
 
 
 def _summary(sections: list[Section]) -> Section:

@@ -19,7 +19,11 @@ from .tables import keys, side
 MOST_ROWS = 30
 #: A table of more columns than these shows the main ones of its kind first.
 MOST_COLUMNS = 8
-_MAIN = (("MOTA", "IDF1", "IDS", "IDs", "HOTA"), ("WA", "WA unseen", "MA", "SA"))
+_MAIN = (
+    ("difference", "low", "high", "verdict", "MOTA"),
+    ("MOTA", "IDF1", "IDS", "IDs", "HOTA"),
+    ("WA", "WA unseen", "MA", "SA"),
+)
 
 
 class View(NamedTuple):
