@@ -17,6 +17,8 @@ from deepmot_lib.experiments.gradients import Frame, count_errors
 from deepmot_lib.report import playground
 from deepmot_lib.report.playground import counts, hints, rivals, widgets
 
+pytestmark = pytest.mark.slow
+
 SIZE = examples.IMAGE_SIZE
 
 
@@ -72,7 +74,6 @@ def test_the_axes_stay_where_they_are_and_what_moves_leaves_no_trace(scenes):
         assert (picture(scene) == before).all() and scene.values == first, name
 
 
-@pytest.mark.slow
 def test_every_choice_of_every_menu_and_the_ends_of_every_slider_can_be_drawn(scenes):
     for scene in scenes.values():
         for name, control in scene.controls.items():
@@ -179,7 +180,6 @@ def test_errors_are_counted_as_motmetrics_counts_them():
 # --- hints --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_hints_come_true(choice):
     """What each hint says is to be seen."""
     clips, scene = examples.fig9(), playground.ClipScene(examples.fig9(), choice, SIZE)
@@ -224,7 +224,6 @@ def test_hints_come_true(choice):
     assert result.pulls["dMOTP"].abs().max() > 1e-3
 
 
-@pytest.mark.slow
 def test_the_table_of_hints_is_what_following_them_gives(choice):
     table = hints.try_out(examples.fig9(), choice, SIZE)
     assert list(table.index) == list(hints.HINTS)

@@ -39,6 +39,7 @@ LOOSE = dataclasses.replace(rules.START, birth_score=0.1, death_score=0.1)
 KEEPING = dataclasses.replace(LOOSE, detection_box="public", matched_box="detected", revival_overlap=0.3)
 
 
+@pytest.mark.slow
 def test_rules_that_are_compared_track_as_each_does_alone(tiny, vanilla):
     tracktor, _ = vanilla
     found = tiny.tracking.evaluation

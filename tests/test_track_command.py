@@ -183,6 +183,7 @@ def test_single_object_trackers_track_too(place, tracker):
     assert mot.read_boxes(next((place / "results").iterdir()))["frame"].min() >= 3  # born of three frames
 
 
+@pytest.mark.slow
 def test_a_film_is_tracked_and_drawn(place, monkeypatch, capsys):
     """People are found by the detector: there are no detections beside a film."""
     monkeypatch.chdir(place)
@@ -212,6 +213,7 @@ def test_single_object_trackers_find_people_by_the_shipped_tracktor(place, track
     assert mot.read_boxes(place / "walk.txt")["frame"].min() == 3  # born of three frames
 
 
+@pytest.mark.slow
 def test_a_film_that_was_cut_off_is_tracked_until_there(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     film = films.plain(place / "walk.mp4", 40)
@@ -237,6 +239,7 @@ def test_nobody_in_a_film(place, monkeypatch, capsys):
     assert (place / "walk.txt").read_text() == "" and (place / "drawn.gif").is_file()
 
 
+@pytest.mark.slow
 def test_a_folder_of_pictures_and_its_frame_rate(place, monkeypatch, capsys):
     """It tells no frame rate: 25 is assumed, but not in silence."""
     monkeypatch.chdir(place)
