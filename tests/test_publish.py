@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from deepmot_lib.experiments import tables
 from deepmot_lib.report import contents, publish
 
 HERE = "0123456789"
+REPO = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def test_a_finished_run_is_copied_without_its_notebooks_and_replaces_the_one_bef
     for name in ("REPORT.md", "index.html"):
         text = (folder / name).read_text()
         assert page.name not in text, "executed notebooks show frames, which are not ours"
-        notebook = os.path.relpath(contents.__file__ + "/../../../notebooks/00_data.ipynb", folder)
+        notebook = os.path.relpath(REPO / "notebooks" / "00_data.ipynb", folder)
         assert notebook in text, "links hold where the report is published"
     assert [path.name for path in reports.iterdir()] == ["smoke"], "nothing is left beside it"
     assert tables.read(folder / "tables" / "a.csv")[1]["commit"] == HERE

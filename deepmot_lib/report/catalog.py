@@ -18,7 +18,7 @@ class Entry(NamedTuple):
         figures: Names of its figures, without suffix.
         decimals: Decimals of its numbers.
         section: The heading in the notebook, empty for its beginning.
-        profile: The profile whose published files stand in a report of evidence that has none; or empty.
+        profile: The profile whose published files a report of evidence shows where its run has none.
     """
 
     heading: str
