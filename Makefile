@@ -67,10 +67,9 @@ notebooks: $(READY)
 clean:
 	rm -rf runs .snakemake
 
-# Not compiled: that takes a minute for all modules, of which few are ever imported.
 $(READY): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo "make VENV=FOLDER puts the environment elsewhere (Python makes none below a folder with a colon)" >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@

@@ -20,7 +20,7 @@ def reproduce(folder: Path, profile: str = "smoke") -> subprocess.CompletedProce
     """What `make reproduce` runs, with its files below ``folder``."""
     command = [sys.executable, "-m", "deepmot_lib.experiments.workflow", profile, "--cores", "2"]
     environment = {**os.environ, "DEEPMOT_OUT": str(folder)}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=REPO, timeout=1500)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=REPO)
 
 
 @pytest.fixture(scope="module")
