@@ -8,6 +8,7 @@ import torch
 from torchvision.models import mobilenet_v2
 from torchvision.models._api import WeightsEnum
 from torchvision.models.detection import fasterrcnn_resnet50_fpn
+from torchvision.ops import FrozenBatchNorm2d
 
 from deepmot_lib.trackers import backbones
 from deepmot_lib.trackers.tracktor import Tracktor
@@ -182,6 +183,29 @@ def test_mobilenet_starts_from_the_packages_weights_and_keeps_its_statistics(ima
     assert torch.allclose(body(image[None])["3"], expected, atol=1e-4)
     frozen = [name for name, p in body.named_parameters() if not p.requires_grad]
     assert frozen and all(name.split(".")[0] in "0123" for name in frozen)
+
+
+def test_mobilenets_normalization_is_folded_into_its_convolutions_and_nothing_else_changes(image):
+    """Against torchvision's network as it is, at statistics as no training leaves them."""
+    torch.manual_seed(0)
+    plain = mobilenet_v2(norm_layer=FrozenBatchNorm2d).features[:-1].double()
+    for layer in plain.modules():
+        if isinstance(layer, FrozenBatchNorm2d):
+            for statistic in (layer.weight, layer.bias, layer.running_mean, layer.running_var):
+                statistic.uniform_(0.5, 1.5)
+    folded = Tracktor("mobilenet_v2", side=96, pretrained=False).detector.backbone.body.double()
+    folded.load_state_dict(plain.state_dict())
+    expected = plain(image[None].double())
+    torch.testing.assert_close(list(folded(image[None].double()).values())[-1], expected)
+    names = [name for name, weight in folded.named_parameters() if weight.requires_grad]
+    gradients = [
+        torch.autograd.grad(result.square().sum(), [dict(network.named_parameters())[name] for name in names])
+        for network, result in (
+            (plain, expected),
+            (folded, list(folded(image[None].double()).values())[-1]),
+        )
+    ]
+    torch.testing.assert_close(*gradients)
 
 
 def test_mobilenet_without_its_package_says_what_to_install(monkeypatch):
