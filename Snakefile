@@ -28,6 +28,9 @@ folders.resolve()
 os.environ[ENGINE] = process_name(os.getpid())
 # A job counts as one core: jobs side by side must not fight over the others.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# glibc's: a tensor takes the memory of one before it, not new pages; a fifth less time on a CPU.
+os.environ.setdefault("MALLOC_MMAP_MAX_", "0")
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**36))
 PYTHON = shlex.quote(sys.executable).replace("{", "{{").replace("}", "}}")
 REAL_DATA = folders.data_folder() if SETTINGS.real_data else None
 DATA = folder_state(REAL_DATA) if REAL_DATA else ""

@@ -1,23 +1,29 @@
-"""The CPU's GRU against torch's own: results, gradients, parameters."""
+"""GRU and LSTM against torch's own: results, gradients, parameters, and sequences of different lengths."""
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from deepmot_lib.matchers.cells import GRU
+from deepmot_lib.matchers.cells import GRU, LSTM
+
+CELLS = [(nn.GRU, GRU), (nn.LSTM, LSTM)]
 
 
-def pair(inputs: int, hidden: int, layers: int, dropout: float = 0.0) -> tuple[nn.GRU, GRU]:
+def pair(
+    inputs: int, hidden: int, layers: int, dropout: float = 0.0, kinds: tuple[type, type] = CELLS[0]
+) -> tuple[nn.RNNBase, nn.RNNBase]:
     options = {"num_layers": layers, "bidirectional": True, "dropout": dropout}
-    theirs, ours = (kind(inputs, hidden, **options).double() for kind in (nn.GRU, GRU))
+    theirs, ours = (kind(inputs, hidden, **options).double() for kind in kinds)
     ours.load_state_dict(theirs.state_dict())
     return theirs, ours
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
+    kinds=st.sampled_from(CELLS),
     length=st.integers(1, 12),
     batch=st.integers(1, 4),
     inputs=st.integers(1, 5),
@@ -25,11 +31,36 @@ def pair(inputs: int, hidden: int, layers: int, dropout: float = 0.0) -> tuple[n
     layers=st.integers(1, 3),
     seed=st.integers(0, 2**16),
 )
-def test_results_and_gradients_are_torchs(length, batch, inputs, hidden, layers, seed):
+def test_results_and_gradients_are_torchs(kinds, length, batch, inputs, hidden, layers, seed):
     torch.manual_seed(seed)
-    theirs, ours = pair(inputs, hidden, layers)
+    theirs, ours = pair(inputs, hidden, layers, kinds=kinds)
     sequence = torch.randn(length, batch, inputs, dtype=torch.double, requires_grad=True)
-    results = [network(sequence)[0] for network in (theirs, ours)]
+    results = [theirs(sequence)[0], ours(sequence)]
+    torch.testing.assert_close(results[1], results[0])
+    weight = torch.randn_like(results[0])
+    gradients = [
+        torch.autograd.grad((weight * result).sum(), [sequence, *network.parameters()])
+        for network, result in zip((theirs, ours), results, strict=True)
+    ]
+    for expected, found in zip(*gradients, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    kinds=st.sampled_from(CELLS),
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    layers=st.integers(1, 2),
+    seed=st.integers(0, 2**16),
+)
+def test_sequences_of_different_lengths_are_torchs_packed_ones(kinds, lengths, layers, seed):
+    torch.manual_seed(seed)
+    theirs, ours = pair(2, 3, layers, kinds=kinds)
+    sequence = torch.randn(max(lengths), len(lengths), 2, dtype=torch.double, requires_grad=True)
+    counts = torch.tensor(lengths)
+    packed = theirs(pack_padded_sequence(sequence, counts, enforce_sorted=False))[0]
+    own = (torch.arange(max(lengths))[:, None] < counts)[..., None]
+    results = [pad_packed_sequence(packed)[0], ours(sequence, counts) * own]
     torch.testing.assert_close(results[1], results[0])
     weight = torch.randn_like(results[0])
     gradients = [
@@ -42,7 +73,7 @@ def test_results_and_gradients_are_torchs(length, batch, inputs, hidden, layers,
 
 def test_weights_learn_where_the_input_needs_no_gradient():
     _, ours = pair(1, 3, 1)
-    ours(torch.randn(5, 2, 1, dtype=torch.double))[0].sum().backward()
+    ours(torch.randn(5, 2, 1, dtype=torch.double)).sum().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in ours.parameters())
 
 
@@ -57,10 +88,8 @@ def test_frozen_weights_change_no_other_gradient(trained):
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(name == trained)
     gradients = [
-        torch.autograd.grad(
-            network(sequence)[0].square().sum(), [sequence, *filter(_is_trained, network.parameters())]
-        )
-        for network in (theirs, ours)
+        torch.autograd.grad(result.square().sum(), [sequence, *filter(_is_trained, network.parameters())])
+        for network, result in ((theirs, theirs(sequence)[0]), (ours, ours(sequence)))
     ]
     for expected, found in zip(*gradients, strict=True):
         torch.testing.assert_close(found, expected)
@@ -74,9 +103,9 @@ def _is_trained(parameter: nn.Parameter) -> bool:
 def test_dropout_falls_between_the_layers_in_training_only():
     _, ours = pair(2, 4, 2, dropout=0.5)
     sequence = torch.randn(6, 2, 2, dtype=torch.double)
-    assert not torch.equal(ours(sequence)[0], ours(sequence)[0])
+    assert not torch.equal(ours(sequence), ours(sequence))
     ours.eval()
-    assert torch.equal(ours(sequence)[0], ours(sequence)[0])
+    assert torch.equal(ours(sequence), ours(sequence))
 
 
 def test_dropout_drops_the_share_it_names():
@@ -86,5 +115,5 @@ def test_dropout_drops_the_share_it_names():
             nn.init.zeros_(parameter)
     with torch.no_grad():
         ours.weight_ih_l1[2, 0] = ours.weight_ih_l1_reverse[2, 0] = 1e-3
-        hidden = ours(torch.ones(1, 20_000, 1, dtype=torch.double))[0][..., 0]
+        hidden = ours(torch.ones(1, 20_000, 1, dtype=torch.double))[..., 0]
     assert (hidden == 0).double().mean().item() == pytest.approx(0.25, abs=0.02)

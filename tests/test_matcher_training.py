@@ -50,6 +50,34 @@ def test_the_focal_loss_is_finite_however_sure_the_network(logit, one):
     assert torch.isfinite(logits.grad).all()
 
 
+@pytest.mark.parametrize("name", ["seq_gru", "seq_lstm", "paral_gru", "paral_lstm", "1d_conv"])
+def test_matrices_of_any_shapes_have_the_logits_and_gradients_that_each_has_alone(name):
+    torch.manual_seed(0)
+    options = {} if name == "1d_conv" else {"hidden_size": 6}
+    matcher = matchers.create(name, **options).double().eval()
+    distances = [torch.rand(n, m).double() for n, m in [(3, 4), (2, 6), (5, 5), (1, 1), (4, 3)]]
+    together = matcher.logits_of(distances)
+    alone = [matcher.logits(distance[None])[0] for distance in distances]
+    torch.testing.assert_close(together, alone)
+    gradients = [
+        torch.autograd.grad(sum(each.square().sum() for each in found), list(matcher.parameters()))
+        for found in (together, alone)
+    ]
+    torch.testing.assert_close(*gradients)
+
+
+def test_the_loss_of_a_step_is_the_mean_over_its_matrices(tmp_path):
+    one = training()
+    one.network.eval()
+    shapes = {tuple(PAIRS.shape[index]) for index in one.batches[0]} | {(0, 0)}
+    assert len(shapes) > 2, "a batch of two shapes"
+    losses = []
+    for index in one.batches[0]:
+        distance, assignment = (tensor[None] for tensor in PAIRS[index])
+        losses.append(focal_loss(one.network.logits(distance), assignment).item())
+    assert one.loss(0)["focal"].item() == pytest.approx(np.mean(losses), rel=1e-5)
+
+
 def test_epochs_give_each_step_its_batch_in_any_order():
     epochs = [list(batches(PAIRS, 4, np.random.default_rng([7, number]))) for number in range(4)]
     expected = [batch for epoch in epochs for batch in epoch]
@@ -71,9 +99,10 @@ def test_the_history_has_the_accuracy_of_the_batch(tmp_path):
     history = trainer.train(once, CheckpointFile(tmp_path / "a.pt", {}))
     trainer._seed(copy, 0)
     copy.network.train()
-    distance, assignment = PAIRS.stack(copy.batches[0])
+    distances, assignments = zip(*(PAIRS[index] for index in copy.batches[0]), strict=True)
     accuracies = []
-    for soft, target in zip(copy.network.logits(distance).sigmoid(), assignment, strict=True):
+    for logits, target in zip(copy.network.logits_of(distances), assignments, strict=True):
+        soft = logits.sigmoid()
         predicted = torch.zeros_like(soft)
         for row in range(len(soft)):
             column = int(soft[row].argmax())

@@ -61,9 +61,27 @@ def test_an_epoch_has_every_pair_once_in_batches_of_one_shape(sizes, batch, seed
             torch.testing.assert_close(assignment[one], data[i][1])
 
 
+@given(shapes, st.integers(1, 5), st.integers(0, 100))
+@settings(max_examples=50, deadline=None)
+def test_a_mixed_epoch_has_every_pair_once_in_full_batches(sizes, batch, seed):
+    data = random_pairs(sizes)
+    epoch = pairs.mixed_batches(data, batch, np.random.default_rng(seed))
+    assert sorted(np.concatenate(epoch)) == list(range(len(data)))
+    assert sum(len(indices) < batch for indices in epoch) <= 1
+
+
+def test_the_batches_of_a_mixed_epoch_hold_pairs_of_similar_size_in_random_order():
+    data = random_pairs([(2, 2), (3, 6), (20, 20), (5, 5)] * 10)
+    epoch = pairs.mixed_batches(data, 10, np.random.default_rng(1))
+    sizes = [data.entries[indices].tolist() for indices in epoch]
+    assert sorted(sizes) == [[4] * 10, [18] * 10, [25] * 10, [400] * 10]
+    other = [data.entries[indices][0] for indices in pairs.mixed_batches(data, 10, np.random.default_rng(2))]
+    assert other != [one[0] for one in sizes], "the order of the batches is drawn, too"
+
+
 def test_the_cost_cap_makes_large_matrices_rarer_but_not_absent():
     data = random_pairs([(2, 2)] * 400 + [(20, 20)] * 400)
-    kept = np.concatenate(list(pairs.batches(data, 10, np.random.default_rng(0), cost_cap=40)))
+    kept = np.concatenate(pairs.mixed_batches(data, 10, np.random.default_rng(0), cost_cap=40))
     small, large = (kept < 400).sum(), (kept >= 400).sum()
     assert small == 400
     assert 20 < large < 60, "a 400-entry matrix is kept with probability 40 / 400"

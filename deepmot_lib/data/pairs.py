@@ -32,6 +32,7 @@ __all__ = [
     "fingerprints",
     "from_matrices",
     "generate",
+    "mixed_batches",
     "read",
     "read_tree",
     "unseen",
@@ -97,7 +98,6 @@ def batches(
     pairs: Pairs,
     batch: int,
     rng: np.random.Generator | None = None,
-    cost_cap: int | None = None,
     max_entries: int | None = None,
 ) -> Iterator[NDArray[np.int64]]:
     """Cut pairs into batches of one shape, so that no padding is ever computed.
@@ -106,8 +106,6 @@ def batches(
         pairs: K pairs.
         batch: The largest number of pairs in a batch.
         rng: Pairs and batches come in random order; None for sorted by shape.
-        cost_cap: With ``rng``, a pair of more entries than this is kept with probability
-            ``cost_cap / entries``, so that large matrices do not take the whole time.
         max_entries: The largest number of entries in a batch (and so its memory); every batch has at least
             one pair.
 
@@ -116,8 +114,6 @@ def batches(
     """
     kept = np.arange(len(pairs))
     if rng is not None:
-        if cost_cap is not None:
-            kept = kept[rng.uniform(size=len(kept)) < cost_cap / pairs.entries]
         kept = rng.permutation(kept)
     shape = pairs.shape[kept].astype(np.int64)
     order = np.lexsort((shape[:, 1], shape[:, 0]))
@@ -130,6 +126,30 @@ def batches(
         chunks += [group[i : i + size] for i in range(0, len(group), size)]
     for i in range(len(chunks)) if rng is None else rng.permutation(len(chunks)):
         yield chunks[i]
+
+
+def mixed_batches(
+    pairs: Pairs, batch: int, rng: np.random.Generator, cost_cap: int | None = None
+) -> list[NDArray[np.int64]]:
+    """Cut pairs into batches of similar size, whatever their shapes, in random order: one epoch.
+
+    Args:
+        pairs: K pairs.
+        batch: The number of pairs in a batch; that of the largest pairs has the rest.
+        rng: Draws which pairs of about one size come together, and the order of the batches.
+        cost_cap: A pair of more entries than this is kept with probability ``cost_cap / entries``, so that
+            large matrices do not take the whole time; None keeps all.
+
+    Returns:
+        The indices of each batch.
+    """
+    kept = np.arange(len(pairs))
+    if cost_cap is not None:
+        kept = kept[rng.uniform(size=len(kept)) < cost_cap / pairs.entries]
+    kept = rng.permutation(kept)
+    kept = kept[np.argsort(pairs.entries[kept], kind="stable")]
+    found = [kept[start : start + batch] for start in range(0, len(kept), batch)]
+    return [found[index] for index in rng.permutation(len(found))]
 
 
 def fingerprints(pairs: Pairs, smallest: int = 8) -> NDArray[np.int64]:

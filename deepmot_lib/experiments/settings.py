@@ -263,7 +263,9 @@ PROFILES = {
     "smoke": Settings(
         name="smoke",
         embedded=EmbeddedData(sequences=3, frames=40, image_size=(240, 320)),
-        dhn=DHNSchedule(steps=200, hidden_size=32, cost_cap=40, test_pairs=200, learning_rate=1e-3),
+        dhn=DHNSchedule(
+            steps=100, learning_rate=3e-3, cosine=True, cost_cap=40, hidden_size=32, test_pairs=200
+        ),
         dhn_runs=_runs("eq3", seq_gru=2, seq_lstm=1, paral_gru=1, paral_lstm=1, conv=1, min_sum=2),
         trackers=TrackerSettings(
             options={
@@ -293,13 +295,7 @@ PROFILES = {
         name="standard",
         embedded=EmbeddedData(sequences=3, frames=150, image_size=(480, 640)),
         dhn=DHNSchedule(
-            steps=3_000,
-            batch=40,
-            learning_rate=1e-3,
-            decay=0.75,
-            decay_every=300,
-            cost_cap=100,
-            hidden_size=64,
+            steps=2_000, batch=40, learning_rate=3e-3, cosine=True, cost_cap=100, hidden_size=64
         ),
         dhn_runs=_runs("released", seq_gru=1, seq_lstm=1, paral_gru=1, paral_lstm=1, conv=1, min_sum=1)
         + _runs("eq3", seq_gru=1, min_sum=1),

@@ -27,7 +27,7 @@ _PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 class _Bidirectional(nn.RNNBase):
     """What both have in common: they take sequences with their lengths, and return hidden states alone."""
 
-    def forward(  # type: ignore[override]  # neither an initial state nor the last one
+    def forward(  # neither an initial state nor the last one
         self, sequence: Float[Tensor, "length B inputs"], lengths: Int64[Tensor, " B"] | None = None
     ) -> Float[Tensor, "length B outputs"]:
         """Run over sequences, in both directions.
@@ -56,7 +56,7 @@ class _Bidirectional(nn.RNNBase):
         raise NotImplementedError
 
 
-class GRU(_Bidirectional, nn.GRU):
+class GRU(_Bidirectional, nn.GRU):  # type: ignore[misc]  # another forward()
     """``nn.GRU``, bidirectional, without an initial state: its parameters and results, on a GPU its code."""
 
     def _layer(self, layer: int, sequence: Tensor, order: Tensor | None) -> Tensor:
@@ -67,7 +67,7 @@ class GRU(_Bidirectional, nn.GRU):
         return _Layer.apply(sequence, order, *weights)
 
 
-class LSTM(_Bidirectional, nn.LSTM):
+class LSTM(_Bidirectional, nn.LSTM):  # type: ignore[misc]  # another forward()
     """``nn.LSTM``, bidirectional, without an initial state: its parameters and results, on a GPU its code."""
 
     def _layer(self, layer: int, sequence: Tensor, order: Tensor | None) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any, Self, cast
 
 import torch
@@ -62,6 +63,33 @@ class Matcher(nn.Module):
         if not hasattr(self.core, "logits"):
             raise TypeError(f"{self.name} has no logits: there is nothing of it to train")
         return self._run(cast(Callable[[Tensor], Tensor], self.core.logits), distance)
+
+    def logits_of(self, distances: Sequence[Float[Tensor, "_ _"]]) -> list[Float[Tensor, "_ _"]]:
+        """Compute the logits of matrices of any shapes, to train by.
+
+        A recurrent network takes them in one pass, which lasts as long as the largest; any other those of one
+        shape.
+
+        Args:
+            distances: ``(N, M)`` each, N and M at least 1, in the precision of the weights.
+
+        Returns:
+            ``(N, M)`` logits of each.
+
+        Raises:
+            TypeError: the core has no logits.
+        """
+        if hasattr(self.core, "logits_of"):
+            with without_autocast(distances[0]):
+                return cast(Callable[..., list[Tensor]], self.core.logits_of)(distances)
+        alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for index, distance in enumerate(distances):
+            alike[tuple(distance.shape)].append(index)
+        found: dict[int, Tensor] = {}
+        for indices in alike.values():
+            logits = self.logits(torch.stack([distances[index] for index in indices]))
+            found |= zip(indices, logits.unbind(), strict=True)
+        return [found[index] for index in range(len(distances))]
 
     def forward(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
         """Compute the soft assignment.

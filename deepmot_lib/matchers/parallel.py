@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .recurrent import RecurrentDHN
+from .recurrent import Flattening, RecurrentDHN
 
 
 class ParallelDHN(RecurrentDHN):
@@ -27,10 +27,7 @@ class ParallelDHN(RecurrentDHN):
         self.row_reduce, self.column_reduce = nn.Linear(2 * hidden_size, 128), nn.Linear(2 * hidden_size, 128)
         self.head = nn.Sequential(nn.Linear(256, 64), nn.Linear(64, 1))
 
-    def _logits(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
-        batch, n, m = distance.shape
-        rows, _ = self.row_rnn(distance.permute(1, 2, 0).reshape(n * m, batch, 1))
-        columns, _ = self.column_rnn(distance.permute(2, 1, 0).reshape(m * n, batch, 1))
-        rows = self.row_reduce(rows).view(n, m, batch, -1)
-        columns = self.column_reduce(columns).view(m, n, batch, -1).transpose(0, 1)
-        return self.head(torch.cat([rows, columns], -1)).squeeze(-1).permute(2, 0, 1)
+    def _logits(self, rows: Float[Tensor, "length B 1"], order: Flattening) -> Float[Tensor, "length B 1"]:
+        of_rows = self.row_reduce(self.row_rnn(rows, order.lengths))
+        of_columns = self.column_reduce(self.column_rnn(order.to_columns(rows), order.lengths))
+        return self.head(torch.cat([of_rows, order.to_rows(of_columns)], -1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .recurrent import RecurrentDHN
+from .recurrent import Flattening, RecurrentDHN
 
 
 class SequentialDHN(RecurrentDHN):
@@ -22,10 +22,6 @@ class SequentialDHN(RecurrentDHN):
         self.column_rnn = self._rnn(2 * hidden_size)
         self.head = nn.Sequential(nn.Linear(2 * hidden_size, 256), nn.Linear(256, 64), nn.Linear(64, 1))
 
-    def _logits(self, distance: Float[Tensor, "B N M"]) -> Float[Tensor, "B N M"]:
-        batch, n, m = distance.shape
-        rows = distance.permute(1, 2, 0).reshape(n * m, batch, 1)
-        hidden, _ = self.row_rnn(rows)
-        columns = hidden.view(n, m, batch, -1).transpose(0, 1).reshape(m * n, batch, -1)
-        hidden, _ = self.column_rnn(columns)
-        return self.head(hidden).view(m, n, batch).permute(2, 1, 0)
+    def _logits(self, rows: Float[Tensor, "length B 1"], order: Flattening) -> Float[Tensor, "length B 1"]:
+        columns = order.to_columns(self.row_rnn(rows, order.lengths))
+        return order.to_rows(self.head(self.column_rnn(columns, order.lengths)))

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from ..assignment import discretize, weighted_accuracy
-from ..data.pairs import Pairs, batches
+from ..data.pairs import Pairs, mixed_batches
 from ..matchers.network import Matcher
 from .schedules import DHNSchedule
-from .trainer import Training
+from .trainer import Training, warm_cosine
 
 Batch = TypeVar("Batch")
 
@@ -68,7 +68,7 @@ class Epochs(Generic[Batch]):
 
 
 class MatcherTraining(Training):
-    """Training of a matcher as the paper trains its DHN: by the focal loss, in steps of RMSprop.
+    """Training of a matcher as the paper trains its DHN: by the focal loss.
 
     The history has ``WA``, the weighted accuracy of the last batch (row-wise maximum, in [0, 1]).
 
@@ -85,33 +85,37 @@ class MatcherTraining(Training):
         self.network: Matcher = matcher
         self.name, self.seed, self.steps = matcher.name, seed, schedule.steps
         self.pairs, self.schedule = pairs, schedule
-        self.optimizer = torch.optim.RMSprop(matcher.parameters(), lr=schedule.learning_rate)
+        optimizer = torch.optim.AdamW if schedule.cosine else torch.optim.RMSprop
+        self.optimizer = optimizer(matcher.parameters(), lr=schedule.learning_rate)
         self.batches = Epochs(self._epoch, seed)
 
     def learning_rate(self, step: int) -> float:
-        """Return the learning rate of a step: it decays in stairs."""
+        """Return the learning rate of a step."""
+        if self.schedule.cosine:
+            return warm_cosine(step, self.steps, self.schedule.learning_rate)
         return self.schedule.learning_rate * self.schedule.decay ** (step // self.schedule.decay_every)
 
     def loss(self, step: int) -> dict[str, Tensor]:
-        """Return the focal loss of a step's batch, matrices of one shape.
+        """Return the focal loss, a mean over the matrices of a step's batch.
 
         Raises:
             TypeError: the weights have no gradient from the matcher's output.
         """
-        distance, self.assignment = (
-            tensor.to(self.device) for tensor in self.pairs.stack(self.batches[step])
-        )
-        logits = self.network.logits(distance)
-        if not logits.requires_grad:
+        batch = [self.pairs.stack([index]) for index in self.batches[step]]
+        distances = [distance[0].to(self.device) for distance, _ in batch]
+        self.assignments = [assignment.to(self.device) for _, assignment in batch]
+        self.logits = [logits[None] for logits in self.network.logits_of(distances)]
+        if not self.logits[0].requires_grad:
             raise TypeError(f"{self.name}: its output has no gradient to its weights: train it otherwise")
-        self.soft = logits.detach().sigmoid()
-        return {"focal": focal_loss(logits, self.assignment)}
+        losses = map(focal_loss, self.logits, self.assignments)
+        return {"focal": torch.stack(list(losses)).mean()}
 
     def metrics(self) -> dict[str, float]:
         """Return the weighted accuracy of the last batch, before the weights moved."""
-        accuracy = weighted_accuracy(discretize(self.soft, axis="row"), self.assignment)
-        return {"WA": float(accuracy.mean())}
+        chosen = (discretize(logits.sigmoid(), axis="row") for logits in self.logits)
+        accuracies = map(weighted_accuracy, chosen, self.assignments)
+        return {"WA": float(torch.cat(list(accuracies)).mean())}
 
     def _epoch(self, rng: np.random.Generator) -> list[np.ndarray]:
         """Return the indices of the pairs in each batch of an epoch."""
-        return list(batches(self.pairs, self.schedule.batch, rng, self.schedule.cost_cap))
+        return mixed_batches(self.pairs, self.schedule.batch, rng, self.schedule.cost_cap)
