@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -84,6 +85,8 @@ def digest(matcher: Matcher) -> str:
 def train(experiment: Experiment, run: MatcherRun) -> TrainedMatcher:
     """Train the matcher of a run, or load it where it is there; a control is ready at once.
 
+    What ships with the package is taken where it was made from the same settings, data and code.
+
     Raises:
         CheckpointError, FloatingPointError: As ``trainer.train``.
     """
@@ -101,6 +104,7 @@ def train(experiment: Experiment, run: MatcherRun) -> TrainedMatcher:
     )
     place = folder(experiment, run)
     weights, history = place / "weights.safetensors", place / "history.csv"
+    _take_what_ships(run, wanted, weights, history)
     if history.is_file() and fresh(weight_files.stamp(weights), wanted, f"weights of {run.label}"):
         matchers.load_weights(matcher, weights)
         return TrainedMatcher(matchers.freeze(matcher), pd.read_csv(history), weights)
@@ -120,6 +124,17 @@ def train(experiment: Experiment, run: MatcherRun) -> TrainedMatcher:
         },
     )
     return TrainedMatcher(matchers.freeze(matcher), trained, weights)
+
+
+def _take_what_ships(run: MatcherRun, wanted: Fingerprint, weights: Path, history: Path) -> None:
+    """Copy a run's weights and history from the package, where there are none and those are the same."""
+    ships = matchers.WEIGHTS / f"{run.variant}-{run.pairs}.safetensors"
+    stamp = None if weights.is_file() else weight_files.stamp(ships)
+    if stamp and Fingerprint.from_json(stamp) == wanted:
+        with stamped(history, wanted) as temporary:
+            shutil.copyfile(ships.with_suffix(".csv"), temporary)
+        with atomic(weights) as temporary:
+            shutil.copyfile(ships, temporary)
 
 
 def training(experiment: Experiment, run: MatcherRun) -> Training:
@@ -200,7 +215,8 @@ def with_rounds(matcher: Matcher, rounds: int) -> Matcher:
 def ship(experiment: Experiment, run: MatcherRun, target: Path = matchers.WEIGHTS) -> Path:
     """Put a run's weights and their card where ``matchers.load`` finds them; return the card's path.
 
-    The card says what they were trained on and how they score, from the run's table.
+    The card says what they were trained on and how they score, from the run's table. The history of their
+    training goes beside them, so that :func:`train` can take both.
 
     Raises:
         FileNotFoundError: The run has not been made.
@@ -211,6 +227,8 @@ def ship(experiment: Experiment, run: MatcherRun, target: Path = matchers.WEIGHT
     about = weight_files.read_about(source)
     origin = about["made_from"]
     weight_files.write(place, weight_files.read(source), about)
+    with atomic(place.with_suffix(".csv")) as temporary:
+        shutil.copyfile(source.with_name("history.csv"), temporary)
     pooled: dict[str, Any] = {}
     for part, rows in measures.groupby("pairs", sort=False):
         by_axis = rows.set_index("discretization")

@@ -294,9 +294,7 @@ PROFILES = {
     "standard": Settings(
         name="standard",
         embedded=EmbeddedData(sequences=3, frames=150, image_size=(480, 640)),
-        dhn=DHNSchedule(
-            steps=2_000, batch=40, learning_rate=3e-3, cosine=True, cost_cap=100, hidden_size=64
-        ),
+        dhn=DHNSchedule(steps=2_000, batch=40, learning_rate=3e-3, cosine=True, cost_cap=100, hidden_size=64),
         dhn_runs=_runs("released", seq_gru=1, seq_lstm=1, paral_gru=1, paral_lstm=1, conv=1, min_sum=1)
         + _runs("eq3", seq_gru=1, min_sum=1),
         trackers=TrackerSettings(
