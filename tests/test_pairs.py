@@ -70,6 +70,13 @@ def test_a_mixed_epoch_has_every_pair_once_in_full_batches(sizes, batch, seed):
     assert sum(len(indices) < batch for indices in epoch) <= 1
 
 
+def test_a_mixed_batch_of_large_pairs_has_fewer_of_them():
+    data = random_pairs([(100, 100)] * 9 + [(150, 150), (300, 300)])
+    epoch = pairs.mixed_batches(data, 10, np.random.default_rng(0))
+    found = sorted(data.entries[indices].tolist() for indices in epoch)
+    assert found == [[10_000], [10_000] * 4, [10_000] * 4, [22_500], [90_000]]
+
+
 def test_the_batches_of_a_mixed_epoch_hold_pairs_of_similar_size_in_random_order():
     data = random_pairs([(2, 2), (3, 6), (20, 20), (5, 5)] * 10)
     epoch = pairs.mixed_batches(data, 10, np.random.default_rng(1))

@@ -39,6 +39,8 @@ __all__ = [
     "write",
 ]
 
+_MAX_ENTRIES = 40_000
+
 #: Distances (N, M) of (N, 4) and (M, 4) boxes in an image of (height, width).
 Distance: TypeAlias = Callable[[Tensor, Tensor, tuple[float, float]], Tensor]
 
@@ -135,7 +137,7 @@ def mixed_batches(
 
     Args:
         pairs: K pairs.
-        batch: The number of pairs in a batch; that of the largest pairs has the rest.
+        batch: The largest number of pairs in a batch. Large ones are fewer: 40,000 entries, padded.
         rng: Draws which pairs of about one size come together, and the order of the batches.
         cost_cap: A pair of more entries than this is kept with probability ``cost_cap / entries``, so that
             large matrices do not take the whole time; None keeps all.
@@ -148,8 +150,13 @@ def mixed_batches(
         kept = kept[rng.uniform(size=len(kept)) < cost_cap / pairs.entries]
     kept = rng.permutation(kept)
     kept = kept[np.argsort(pairs.entries[kept], kind="stable")]
-    found = [kept[start : start + batch] for start in range(0, len(kept), batch)]
-    return [found[index] for index in rng.permutation(len(found))]
+    found: list[list[int]] = []
+    for index in kept.tolist():  # from small to large: each is as large as its batch gets by padding
+        size = len(found[-1]) if found else batch
+        if size == batch or (size + 1) * pairs.entries[index] > _MAX_ENTRIES:
+            found.append([])
+        found[-1].append(index)
+    return [np.array(found[index]) for index in rng.permutation(len(found))]
 
 
 def fingerprints(pairs: Pairs, smallest: int = 8) -> NDArray[np.int64]:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 from scipy.optimize import linear_sum_assignment
 
 from .metrics import clear_counts, trackeval_data
@@ -191,7 +190,9 @@ def _half(ends: tuple[float, ...]) -> float:
 
 def _student(seeds: Any) -> Any:
     """The half-width of Student's interval of a mean, in deviations of a single value."""
-    return stats.t.ppf((1 + _LEVEL) / 2, np.asarray(seeds) - 1) / np.sqrt(seeds)
+    from scipy.stats import t  # takes a second to import, and few programs need an interval
+
+    return t.ppf((1 + _LEVEL) / 2, np.asarray(seeds) - 1) / np.sqrt(seeds)
 
 
 def _at_least_two(count: float) -> float:
@@ -201,7 +202,9 @@ def _at_least_two(count: float) -> float:
 def _over_blocks(counts: list[NDArray[Any]], statistic: Any) -> tuple[float, float]:
     if len(counts[0]) < 2:
         return (np.nan, np.nan)
-    found = stats.bootstrap(
+    from scipy.stats import bootstrap
+
+    found = bootstrap(
         counts,
         statistic,
         paired=True,
@@ -220,7 +223,9 @@ def _over_seeds(by_seed: NDArray[Any]) -> tuple[float, ...]:
         return ()
     if np.ptp(by_seed) == 0:
         return (by_seed[0],)
-    found = stats.ttest_1samp(by_seed, 0.0).confidence_interval(_LEVEL)
+    from scipy.stats import ttest_1samp
+
+    found = ttest_1samp(by_seed, 0.0).confidence_interval(_LEVEL)
     return (found.low, found.high)
 
 

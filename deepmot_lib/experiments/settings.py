@@ -299,12 +299,12 @@ PROFILES = {
         + _runs("eq3", seq_gru=1, min_sum=1),
         trackers=TrackerSettings(
             options={"tracktor": {"backbone": "mobilenet_v2", "side": 540}, "goturn": {}, "siamrpn": {}},
-            detector=DetectorSchedule(steps=2_500),
-            pairs=PairSchedule(steps=1_500),
-            reid=ReIDSchedule(steps=800),
-            training=TrackerSchedule(steps=800, reid_steps=150, scale=10.0, validations=1),
-            rollout=RolloutSchedule(steps=150 * 9, scale=10.0),
-            head=HeadSchedule(steps=2_000),
+            detector=DetectorSchedule(steps=1_800),
+            pairs=PairSchedule(steps=1_000),
+            reid=ReIDSchedule(steps=600),
+            training=TrackerSchedule(steps=500, reid_steps=150, scale=10.0, validations=1),
+            rollout=RolloutSchedule(steps=100 * 9, scale=10.0),
+            head=HeadSchedule(steps=1_000),
             # Two seeds would make intervals wider than one does: Student's t is 12.7 then.
             runs=_tracker_runs(3, 1, _TABLE2, ("min_sum", "sinkhorn", "hungarian"), CONTROL_HEADS),
         ),
