@@ -211,7 +211,11 @@ rule tracker_ablation:
 
 rule benchmark:
     input:
-        TRACKERS,
+        # Its rows of ours: it takes long, and need not wait for the other runs.
+        [
+            expand(rules.tracker_training.output, **{key: [value] for key, value in one._asdict().items()})
+            for one in settings.OURS.values()
+        ],
         source=source("09_benchmark"),
     output:
         notebook=f"{NOTEBOOKS}/09_benchmark.ipynb",

@@ -145,9 +145,12 @@ def test_a_card_is_that_of_its_file_and_a_history_lies_beside_it(path):
 
 
 @pytest.mark.skipif(data_folder() is None, reason="needs DEEPMOT_DATA")
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in SHIPPED if "eq3" not in path.stem], ids=lambda p: p.stem)
 def test_shipped_weights_score_what_their_card_says(path):
-    """On 100 of the test pairs, whose mean WA has a standard error of about one point."""
+    """On 100 of the test pairs, whose mean WA has a standard error of about one point.
+
+    Pairs of Eq. 3's distances take a minute to be made.
+    """
     card = json.loads(path.read_text())
     test = Experiment.open("standard", "cpu").pairs(card["pairs"]).test
     scores = matching.score(matchers.load(card["name"], pairs=card["pairs"]), test, test.sample(100))

@@ -24,7 +24,8 @@ RUNS = (
 @pytest.fixture
 def experiment(tmp_path):
     smoke = settings.get("smoke")
-    trackers = dataclasses.replace(smoke.trackers, runs=RUNS)
+    validated = dataclasses.replace(smoke.trackers.training, validations=2)
+    trackers = dataclasses.replace(smoke.trackers, runs=RUNS, training=validated)
     embedded = EmbeddedData(sequences=1, frames=16, image_size=(96, 128))
     chosen = dataclasses.replace(smoke, embedded=embedded, trackers=trackers, dhn_runs=smoke.dhn_runs[:2])
     return Experiment(chosen, Paths(tmp_path / "out"), torch.device("cpu"))

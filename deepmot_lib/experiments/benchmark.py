@@ -18,18 +18,9 @@ from ..data import mot
 from ..evaluation import submission
 from . import peers, sequences, tables, trackers
 from .experiment import Experiment
-from .settings import DEEPMOT, DHN, TrackerRun
+from .settings import OURS as OURS
+from .settings import TrackerRun
 
-#: Our rows: those of Tables 1 and 3 that are named before any last quarter was looked at, first seeds.
-OURS = {
-    "Tracktor (vanilla)": TrackerRun("tracktor", "vanilla"),
-    "DeepMOT-Tracktor": TrackerRun("tracktor", DEEPMOT, "head", DHN),
-    "DeepMOT-Tracktor +ReIDext": TrackerRun("tracktor", DEEPMOT, "external", DHN),
-    "GOTURN (pre-trained)": TrackerRun("goturn", "vanilla"),
-    "DeepMOT-GOTURN": TrackerRun("goturn", DEEPMOT, "none", DHN),
-    "SiamRPN (pre-trained)": TrackerRun("siamrpn", "vanilla"),
-    "DeepMOT-SiamRPN": TrackerRun("siamrpn", DEEPMOT, "none", DHN),
-}
 #: The others' rows, and what ``peers`` calls them.
 PEERS = {"SORT": "sort", "ByteTrack": "bytetrack", "OC-SORT": "ocsort"}
 

@@ -64,6 +64,7 @@ STEPS: dict[str, tuple[dict[str, Any], ...]] = {
 }
 # As in .trackers: modules whose own text counts, but not what they import.
 _ALONE = ("deepmot_lib.trackers", "deepmot_lib.experiments.sequences", __name__)
+_FRAMES = 100  # of each third quarter: 21 rules and three detectors take their time
 _MEASURES = ["MOTA", "HOTA", "IDF1", "IDs"]
 
 
@@ -71,7 +72,8 @@ def choose(experiment: Experiment, vanilla: Tracktor, weights: Path) -> dict[str
     """Choose the rules for each public detector, or read what was chosen before.
 
     All that was tried stands in the table ``rules.csv``, one row per detector, step and change, with the
-    measures on the third quarters; a selection that was interrupted goes on from there.
+    measures on the first 100 frames of each third quarter; a selection that was interrupted goes on from
+    there.
 
     Args:
         experiment: The experiment.
@@ -83,7 +85,12 @@ def choose(experiment: Experiment, vanilla: Tracktor, weights: Path) -> dict[str
     """
     data, file = experiment.tracking, experiment.paths.tables / "rules.csv"
     wanted = Fingerprint(
-        settings={"steps": STEPS, "start": START, "part": "val", "protocol": data.protocol},
+        settings={
+            "steps": STEPS,
+            "start": START,
+            "frames of third quarters": _FRAMES,
+            "protocol": data.protocol,
+        },
         data=data_digests(data.evaluation),
         upstream={"weights": content(weights)},
         code=code("deepmot_lib.trackers.tracking", "deepmot_lib.evaluation.metrics", alone=_ALONE),
@@ -97,7 +104,7 @@ def choose(experiment: Experiment, vanilla: Tracktor, weights: Path) -> dict[str
     steps = [step for step in STEPS if tried.empty or step not in set(tried["step"])]
     made = experiment.provenance(
         data=data.description,
-        split="third quarters, of which nothing was trained on",
+        split=f"the first {_FRAMES} frames of third quarters, of which nothing was trained on",
         detectors=sequences.detectors(data.evaluation),
         protocol=data.protocol,
         seeds=[0],
@@ -154,9 +161,9 @@ def chosen(tried: pd.DataFrame, detector: str) -> Rules:
 
 
 def compare(
-    tracktor: Tracktor, found: Iterable[mot.Sequence], rules: Mapping[str, Iterable[Rules]], part: str = "val"
+    tracktor: Tracktor, found: Iterable[mot.Sequence], rules: Mapping[str, Iterable[Rules]]
 ) -> dict[tuple[str, Rules], evaluation.Counts]:
-    """Track a part of sequences by several rules at once.
+    """Track the first frames of third quarters by several rules at once.
 
     Each image is read and encoded once, and the tracks of all go through the box head in one batch.
 
@@ -164,7 +171,6 @@ def compare(
         tracktor: The network.
         found: The sequences.
         rules: Those to compare, by public detector.
-        part: As of ``sequences.frames_of``.
 
     Returns:
         What is counted, by sequence name and rules.
@@ -173,8 +179,8 @@ def compare(
     for group in sequences.by_images(found):
         keys = [(one, rule) for one in group for rule in rules[sequences.detector(one)]]
         runs = [tracking.SequenceTracker(tracktor, one, rule, tracktor) for one, rule in keys]
-        frames = sequences.frames_of(group[0], part)
+        frames = sequences.frames_of(group[0], "val")[:_FRAMES]
         tables = tracking.track_together(runs, frames, progress=False) if runs else []
         for (one, rule), tracked in zip(keys, tables, strict=True):
-            counts[one.name, rule] = sequences.count(tracked, one, part)
+            counts[one.name, rule] = sequences.count(tracked, one, frames)
     return counts
