@@ -287,7 +287,7 @@ PROFILES = {
             detector=DetectorSchedule(steps=150, learning_rate=3e-3),
             pairs=PairSchedule(steps=60),
             reid=ReIDSchedule(steps=20, pictures=3, people=6),
-            training=TrackerSchedule(steps=12, reid_steps=4, reid_frames=4),
+            training=TrackerSchedule(steps=12, reid_steps=4, reid_frames=4, validations=0),
             rollout=RolloutSchedule(steps=12, frames=5),
             head=HeadSchedule(steps=30, frames=12, people=8),
             runs=_tracker_runs(1, 1, (), (), CONTROL_HEADS[:1]),
@@ -313,7 +313,7 @@ PROFILES = {
             detector=DetectorSchedule(steps=1_600),
             pairs=PairSchedule(steps=1_000),
             reid=ReIDSchedule(steps=600),
-            training=TrackerSchedule(steps=500, reid_steps=150, scale=10.0),
+            training=TrackerSchedule(steps=500, reid_steps=150, scale=10.0, validations=0),
             rollout=RolloutSchedule(steps=100 * 9, scale=10.0),
             head=HeadSchedule(steps=1_000),
             # Two seeds would make intervals wider than one does: Student's t is 12.7 then.

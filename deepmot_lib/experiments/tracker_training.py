@@ -318,6 +318,8 @@ def _schedule(experiment: Experiment, run: TrackerRun) -> str:
         )
     if run.loss != "vanilla":
         described = settings.training.describe(run.has_head)
+        if not settings.training.validations:
+            described = f"{described.rpartition(', ')[0]}, last weights"
         if _rolls_out(run):
             described = settings.rollout.describe()
         return f"head: {settings.head.describe()}; then {described}" if run.has_head else described

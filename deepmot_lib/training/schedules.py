@@ -153,8 +153,8 @@ class TrackerSchedule:
     ``steps`` of Adam, each on one clip of two frames (the paper: 15 to 18 epochs); with a ReID head
     ``reid_steps``, each on a clip of ``reid_frames``. The paper's ``learning_rate`` falls on a cosine here:
     of so few steps the last ones else decide by chance. ``scale`` is that of the loss's softmaxes
-    (``loss.deepmot_loss``), and people at least ``min_visibility`` (in [0, 1]) visible count. The last
-    weights are kept; with ``validations``, which are spread over the steps, the best ones.
+    (``loss.deepmot_loss``), and people at least ``min_visibility`` (in [0, 1]) visible count. ``validations``
+    are spread over the steps; the best weights are kept.
     """
 
     steps: int
@@ -163,7 +163,7 @@ class TrackerSchedule:
     scale: float = 100.0
     reid_frames: int = 10
     min_visibility: float = 0.1
-    validations: int = 0
+    validations: int = 5
 
     def clip(self, head: bool) -> tuple[int, int]:
         """Return the number of steps and the frames of a clip, with or without a ReID head."""
@@ -174,7 +174,7 @@ class TrackerSchedule:
         steps, frames = self.clip(head)
         return (
             f"{steps:,} clips of {frames} frames, Adam {self.learning_rate:g} with cosine decay, "
-            f"softmax scale {self.scale:g}, {_kept(self.validations)}"
+            f"softmax scale {self.scale:g}, best of {self.validations} validations on the third quarters"
         )
 
 
@@ -197,10 +197,11 @@ class RolloutSchedule:
 
     def describe(self) -> str:
         """Return the schedule in a line, for a table's provenance."""
+        kept = f"best of {self.validations} validations on the third quarters"
         return (
             f"{self.steps:,} frames of clips of {self.frames}, one update each, Adam {self.learning_rate:g}, "
             f"softmax scale {self.scale:g}, people at least {self.min_visibility:.0%} visible, "
-            f"{_kept(self.validations)}"
+            f"{kept if self.validations else 'last weights'}"
         )
 
 
@@ -233,7 +234,3 @@ class HeadSchedule:
             f"{self.frames} frames, Adam {self.learning_rate:g} with cosine decay, "
             f"softmax scale {self.scale:g}"
         )
-
-
-def _kept(validations: int) -> str:
-    return f"best of {validations} validations on the third quarters" if validations else "last weights"
