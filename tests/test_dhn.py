@@ -242,8 +242,8 @@ def test_the_parallel_network_computes_what_fig_6_says(name):
     for matrix, result in zip(distance, expected, strict=True):
         by_row = [(n, m) for n in range(3) for m in range(4)]
         by_column = [(n, m) for m in range(4) for n in range(3)]
-        rows, _ = core.row_rnn(torch.stack([matrix[entry] for entry in by_row])[:, None, None])
-        columns, _ = core.column_rnn(torch.stack([matrix[entry] for entry in by_column])[:, None, None])
+        rows = core.row_rnn(torch.stack([matrix[entry] for entry in by_row])[:, None, None])
+        columns = core.column_rnn(torch.stack([matrix[entry] for entry in by_column])[:, None, None])
         for entry in by_row:
             channels = torch.cat(
                 [
