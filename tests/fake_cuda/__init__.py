@@ -78,6 +78,7 @@ def fake_cuda() -> Iterator[torch.device]:
         patch(torch.autograd, "_engine_run_backward", functions.wrap_run_backward(engine))
         for name in ("gru", "lstm"):
             patch(torch._VF, name, functions.wrap_rnn(getattr(torch._VF, name)))
+        patch(torch._C._nn, "pad_sequence", functions.wrap_pad_sequence(torch._C._nn.pad_sequence))
         stream = SimpleNamespace(is_capturing=lambda: False)
         patch(torch.accelerator, "current_stream", lambda device=None: stream)
         patch(torch.backends.cudnn, "is_acceptable", lambda tensor: False)

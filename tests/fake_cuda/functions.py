@@ -107,21 +107,46 @@ class _Recurrence(torch.autograd.Function):
 
 
 def wrap_rnn(original: Callable) -> Callable:
-    """Wrap ``torch._VF.gru`` or its like, of a sequence, its hidden state (an LSTM's are two) and weights."""
+    """Wrap ``torch._VF.gru`` or its like, of a sequence, its hidden state (an LSTM's are two) and weights.
 
-    def run(sequence: Tensor, hidden: Any, weights: list[Tensor], *rest: Any) -> tuple[Tensor, ...]:
+    A packed sequence has its batch sizes, which are on the CPU, as its second argument.
+    """
+
+    def run(sequence: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
         if not isinstance(sequence, FakeCudaTensor):
-            return original(sequence, hidden, weights, *rest)
+            return original(sequence, *arguments)
+        is_packed = isinstance(arguments[0], Tensor) and not arguments[0].is_floating_point()
+        sizes, (hidden, weights, *rest) = arguments[:is_packed], arguments[is_packed:]
         states = [hidden] if isinstance(hidden, Tensor) else list(hidden)
 
         def recur(sequence: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
             first, weights = others[: len(states)], list(others[len(states) :])
-            return original(sequence, first[0] if isinstance(hidden, Tensor) else first, weights, *rest)
+            state = first[0] if isinstance(hidden, Tensor) else first
+            return original(sequence, *sizes, state, weights, *rest)
 
         is_training = rest[3]  # after bias, layers and dropout
         return _Recurrence.apply(recur, is_training, sequence, *states, *weights)
 
     return run
+
+
+def wrap_pad_sequence(original: Callable) -> Callable:
+    """Wrap ``torch._C._nn.pad_sequence``, which makes its result where the first sequence is."""
+
+    def pad(
+        sequences: Sequence[Tensor],
+        batch_first: bool = False,
+        padding_value: float = 0.0,
+        padding_side: str = "right",
+    ) -> Tensor:
+        if not any(isinstance(one, FakeCudaTensor) for one in sequences):
+            return original(sequences, batch_first, padding_value, padding_side)
+        refuse_mixture(sequences, "pad_sequence")
+        length = max(map(len, sequences))
+        behind = [one.new_full((length - len(one), *one.shape[1:]), padding_value) for one in sequences]
+        return torch.stack([torch.cat(pair) for pair in zip(sequences, behind, strict=True)], 1)
+
+    return pad
 
 
 def wrap_save(original: Callable) -> Callable:
