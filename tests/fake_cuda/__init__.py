@@ -79,6 +79,7 @@ def fake_cuda() -> Iterator[torch.device]:
         for name in ("gru", "lstm"):
             patch(torch._VF, name, functions.wrap_rnn(getattr(torch._VF, name)))
         patch(torch._C._nn, "pad_sequence", functions.wrap_pad_sequence(torch._C._nn.pad_sequence))
+        patch(torch._VF, "_pad_packed_sequence", functions.wrap_pad_packed(torch._VF._pad_packed_sequence))
         stream = SimpleNamespace(is_capturing=lambda: False)
         patch(torch.accelerator, "current_stream", lambda device=None: stream)
         patch(torch.backends.cudnn, "is_acceptable", lambda tensor: False)

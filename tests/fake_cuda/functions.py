@@ -149,6 +149,26 @@ def wrap_pad_sequence(original: Callable) -> Callable:
     return pad
 
 
+def wrap_pad_packed(original: Callable) -> Callable:
+    """Wrap ``torch._VF._pad_packed_sequence``: the data are on the GPU, batch sizes and lengths are not."""
+
+    def pad(
+        data: Tensor, batch_sizes: Tensor, batch_first: bool, padding: float, total: int
+    ) -> tuple[Tensor, Tensor]:
+        if not isinstance(data, FakeCudaTensor):
+            return original(data, batch_sizes, batch_first, padding, total)
+        assert not batch_first
+        sizes = batch_sizes.tolist()
+        steps = [
+            torch.cat([step, step.new_full((sizes[0] - len(step), *step.shape[1:]), padding)])
+            for step in data.split(sizes)
+        ]
+        behind = [torch.full_like(steps[0], padding)] * (total - len(steps))
+        return torch.stack([*steps, *behind]), (batch_sizes[:, None] > torch.arange(sizes[0])).sum(0)
+
+    return pad
+
+
 def wrap_save(original: Callable) -> Callable:
     """Wrap ``torch.save``: it writes values, and notes which of them were on the GPU."""
 

@@ -29,6 +29,11 @@ _TAKES_SCALARS = {
 #: Operations whose second argument is a list of indices, which may be on the CPU.
 _TAKES_INDICES = {_aten.index.Tensor, _aten.index_put.default, _aten.index_put_.default}
 _CROSSES = {_aten.copy_.default, _aten.copy.default}
+#: Their lengths and batch sizes, whole numbers, are on the CPU.
+_PACKS = {
+    _aten._pack_padded_sequence.default,
+    _aten._pack_padded_sequence_backward.default,
+}
 
 
 class FakeCudaTensor(Tensor):
@@ -56,6 +61,8 @@ class FakeCudaTensor(Tensor):
         wrappers = {id(x.held): x for x in tensors if isinstance(x, cls)}
 
         def wrap(value: Tensor) -> Tensor:
+            if rule.packs and not value.is_floating_point():
+                return value
             # An operation in place returns its argument.
             return wrappers[id(value)] if id(value) in wrappers else cls(value)
 
@@ -116,6 +123,7 @@ class _Rule:
 
     def __init__(self, func: torch._ops.OpOverload) -> None:
         self.name, self.crosses, self.takes_indices = str(func), func in _CROSSES, func in _TAKES_INDICES
+        self.packs = func in _PACKS
         self.is_random = torch.Tag.nondeterministic_seeded in func.tags
         self.takes_scalars = torch.Tag.pointwise in func.tags or func in _TAKES_SCALARS
         self.written = [
@@ -139,6 +147,8 @@ class _Rule:
                 "indices should be either on cpu or on the same device as the indexed tensor (cpu)"
             )
         allowed: list[Tensor] = []
+        if self.packs:
+            allowed += [x for x in tensors if not x.is_floating_point()]
         if self.takes_indices:
             map_tensors(allowed.append, args[1])
         if self.takes_scalars:
