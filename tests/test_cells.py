@@ -21,6 +21,17 @@ def pair(
     return theirs, ours
 
 
+def assert_alike(sequence: torch.Tensor, networks: tuple, results: tuple) -> None:
+    """Compare results, and the gradients of one weighted sum of each."""
+    torch.testing.assert_close(results[1], results[0])
+    weight = torch.randn_like(results[0])
+    gradients = [
+        torch.autograd.grad((weight * result).sum(), [sequence, *network.parameters()])
+        for network, result in zip(networks, results, strict=True)
+    ]
+    torch.testing.assert_close(gradients[1], gradients[0])
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     kinds=st.sampled_from(CELLS),
@@ -35,15 +46,7 @@ def test_results_and_gradients_are_torchs(kinds, length, batch, inputs, hidden, 
     torch.manual_seed(seed)
     theirs, ours = pair(inputs, hidden, layers, kinds=kinds)
     sequence = torch.randn(length, batch, inputs, dtype=torch.double, requires_grad=True)
-    results = [theirs(sequence)[0], ours(sequence)]
-    torch.testing.assert_close(results[1], results[0])
-    weight = torch.randn_like(results[0])
-    gradients = [
-        torch.autograd.grad((weight * result).sum(), [sequence, *network.parameters()])
-        for network, result in zip((theirs, ours), results, strict=True)
-    ]
-    for expected, found in zip(*gradients, strict=True):
-        torch.testing.assert_close(found, expected)
+    assert_alike(sequence, (theirs, ours), (theirs(sequence)[0], ours(sequence)))
 
 
 @settings(max_examples=40, deadline=None)
@@ -60,15 +63,8 @@ def test_sequences_of_different_lengths_are_torchs_packed_ones(kinds, lengths, l
     counts = torch.tensor(lengths)
     packed = theirs(pack_padded_sequence(sequence, counts, enforce_sorted=False))[0]
     own = (torch.arange(max(lengths))[:, None] < counts)[..., None]
-    results = [pad_packed_sequence(packed)[0], ours(sequence, counts) * own]
-    torch.testing.assert_close(results[1], results[0])
-    weight = torch.randn_like(results[0])
-    gradients = [
-        torch.autograd.grad((weight * result).sum(), [sequence, *network.parameters()])
-        for network, result in zip((theirs, ours), results, strict=True)
-    ]
-    for expected, found in zip(*gradients, strict=True):
-        torch.testing.assert_close(found, expected)
+    results = pad_packed_sequence(packed)[0], ours(sequence, counts) * own
+    assert_alike(sequence, (theirs, ours), results)
 
 
 def test_weights_learn_where_the_input_needs_no_gradient():

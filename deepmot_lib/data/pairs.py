@@ -39,7 +39,7 @@ __all__ = [
     "write",
 ]
 
-_MAX_ENTRIES = 40_000
+_MAX_ENTRIES = 40_000  # of a mixed batch: more would take gigabytes of hidden states
 
 #: Distances (N, M) of (N, 4) and (M, 4) boxes in an image of (height, width).
 Distance: TypeAlias = Callable[[Tensor, Tensor, tuple[float, float]], Tensor]

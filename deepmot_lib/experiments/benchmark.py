@@ -18,8 +18,7 @@ from ..data import mot
 from ..evaluation import submission
 from . import peers, sequences, tables, trackers
 from .experiment import Experiment
-from .settings import OURS as OURS
-from .settings import TrackerRun
+from .settings import OURS, TrackerRun
 
 #: The others' rows, and what ``peers`` calls them.
 PEERS = {"SORT": "sort", "ByteTrack": "bytetrack", "OC-SORT": "ocsort"}

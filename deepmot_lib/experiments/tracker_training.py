@@ -318,6 +318,7 @@ def _schedule(experiment: Experiment, run: TrackerRun) -> str:
         )
     if run.loss != "vanilla":
         described = settings.training.describe(run.has_head)
+        # Not said by the schedule itself: its module is part of what the matchers that ship were made from.
         if not settings.training.validations:
             described = f"{described.rpartition(', ')[0]}, last weights"
         if _rolls_out(run):

@@ -19,7 +19,7 @@ from ..columns import XYXY
 from ..data import mot
 from ..data.video import draw
 from ..evaluation.switches import identity_switches
-from ..experiments.benchmark import OURS
+from ..experiments.settings import OURS
 from ..training.clips import LabeledFrame
 from .plots import COLORS, heat_map, image_axes
 from .plots import boxes as draw_boxes

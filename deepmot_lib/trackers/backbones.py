@@ -19,6 +19,7 @@ from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 from torchvision.models import mobilenet_v2
 from torchvision.models.detection import FasterRCNN, FasterRCNN_ResNet50_FPN_Weights
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -169,7 +170,11 @@ class _Folded(nn.Sequential):
             if isinstance(layer, nn.Conv2d) and isinstance(after, FrozenBatchNorm2d):
                 scale = after.weight * (after.running_var + after.eps).rsqrt()
                 bias = after.bias - after.running_mean * scale
-                x = layer._conv_forward(x, layer.weight * scale[:, None, None, None], bias)
+                weight, padding = (
+                    layer.weight * scale[:, None, None, None],
+                    cast(tuple[int, ...], layer.padding),
+                )
+                x = conv2d(x, weight, bias, layer.stride, padding, layer.dilation, layer.groups)
             elif not isinstance(layer, FrozenBatchNorm2d):
                 x = layer(x)
         return x

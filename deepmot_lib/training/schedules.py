@@ -14,11 +14,11 @@ class DHNSchedule:
     """How a Deep Hungarian Net is trained (Appendix A.1).
 
     ``steps`` are optimizer steps (the paper: 20 epochs over 114,483 pairs in batches of about ten) of
-    ``batch`` matrices of similar size, by RMSprop, whose rate decays in stairs, as in the paper. ``cosine``
-    takes AdamW with a warm-up and a cosine decay instead, which needs fewer steps. ``cost_cap`` draws a
-    matrix of more entries than this with probability ``cost_cap / entries`` instead of 1, which makes all
-    sizes cost alike; None draws all alike, as the paper does. ``test_pairs`` evaluates on that many test
-    pairs, drawn with a fixed seed; None on all.
+    ``batch`` matrices of similar size, fewer where they are large (``pairs.mixed_batches``), by RMSprop,
+    whose rate decays in stairs, as in the paper. ``cosine`` takes AdamW with a warm-up and a cosine decay
+    instead. ``cost_cap`` draws a matrix of more entries than this with probability ``cost_cap / entries``
+    instead of 1, which makes all sizes cost alike; None draws all alike, as the paper does. ``test_pairs``
+    evaluates on that many test pairs, drawn with a fixed seed; None on all.
     """
 
     steps: int
