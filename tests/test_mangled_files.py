@@ -1,9 +1,9 @@
-"""Box files that nobody would write on purpose: refused by name, fast and in little memory, or read."""
+"""Box files that nobody would write on purpose: refused by name and in little memory, or read."""
 
 import random
-import time
 import tracemalloc
 from pathlib import Path
+from unittest.mock import Mock
 
 import motmetrics
 import numpy as np
@@ -21,25 +21,24 @@ ROW = "1,1,10,20,30,40,1,-1,-1,-1\n"
 
 
 def refused(path, read=mot.read_boxes):
-    """The error, the CPU seconds until it came and the most memory in use at once [MB]."""
+    """The error and the most memory in use at once until it came [MB]."""
     tracemalloc.start()
-    start = time.process_time()
     with pytest.raises(mot.MotFormatError) as caught:
         read(path)
-    seconds, peak = time.process_time() - start, tracemalloc.get_traced_memory()[1] / 2**20
+    peak = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()
-    return caught.value, seconds, peak
+    return caught.value, peak
 
 
 @pytest.mark.parametrize("separator", [",", " ", "\t", ";"])
 @pytest.mark.parametrize("above", [0, 1, 3])
 def test_a_million_columns(tmp_path, separator, above):
-    """Once 21 s and 1.4 GB. Half a second is what a slow machine takes; here it is 0.02 s."""
+    """Once 1.4 GB, and 21 s to fill them."""
     path = tmp_path / "gt.txt"
     path.write_text((ROW * above + "1," * 999_999 + "1\n" + ROW).replace(",", separator))
-    error, seconds, peak = refused(path)
+    error, peak = refused(path)
     assert error.line == above + 1 and "more than 4096 characters" in error.message
-    assert seconds < 2 and peak < 64
+    assert peak < 64
 
 
 def test_a_line_of_many_bytes_is_never_in_memory(tmp_path):
@@ -48,11 +47,11 @@ def test_a_line_of_many_bytes_is_never_in_memory(tmp_path):
         file.write(ROW)
         for _ in range(100):
             file.write("1" * 2**20)
-    error, seconds, peak = refused(path)
-    assert error.line == 2 and seconds < 2 and peak < 64 and len(str(error)) < 200
+    error, peak = refused(path)
+    assert error.line == 2 and peak < 64 and len(str(error)) < 200
 
 
-def test_what_is_wrong_late_in_a_long_file_is_named(tmp_path):
+def test_what_is_wrong_late_in_a_long_file_is_named(tmp_path, monkeypatch):
     """A file of several blocks: the rows before are not parsed line by line."""
     path = tmp_path / "results.txt"
     rows = 200_000
@@ -60,10 +59,12 @@ def test_what_is_wrong_late_in_a_long_file_is_named(tmp_path):
         "".join(f"{k // 100 + 1},{k % 100},10,20,30,40,1,-1,-1,-1\n" for k in range(rows))
         + "\n1,2,3,4,5,6,1,-1,-1,x"
     )
-    start = time.process_time()
+    by_line = Mock(side_effect=number_rows._parse_by_line)
+    monkeypatch.setattr(number_rows, "_parse_by_line", by_line)
     with pytest.raises(mot.MotFormatError, match="column 10") as caught:
         mot.read_boxes(path)
-    assert caught.value.line == rows + 2 and time.process_time() - start < 5
+    assert caught.value.line == rows + 2
+    by_line.assert_called_once()
 
 
 @pytest.mark.parametrize("block", [1, 7, 64])
