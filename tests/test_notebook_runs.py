@@ -160,7 +160,7 @@ def test_a_job_ends_with_the_engine_and_writes_no_more(tmp_path):
         time.sleep(2)
         assert job.poll() is None, "it runs as long as the engine does"
         engine.kill()
-        _, said = job.communicate(timeout=20)
+        _, said = job.communicate(timeout=300)
         last = (tmp_path / "n").read_text()
         time.sleep(1.5)
         assert (tmp_path / "n").read_text() == last, "the kernel has ended too"

@@ -100,10 +100,10 @@ def test_a_checkout_of_any_name(tmp_path):
     )
     before = listing(folder)
     planned = start(folder, "--dry-run")
-    told, _ = planned.communicate(timeout=120)
+    told, _ = planned.communicate(timeout=300)
     assert planned.returncode == 0, told
     done = start(folder, TARGET)
-    told, _ = done.communicate(timeout=120)
+    told, _ = done.communicate(timeout=300)
     assert done.returncode == 0, told
     lines = [line for line in told.splitlines() if "WARNING" not in line]
     assert lines[0] == f"1 jobs; each has its log in {folder / 'runs' / 'smoke' / 'logs'}"
@@ -111,7 +111,7 @@ def test_a_checkout_of_any_name(tmp_path):
     assert printed(folder / TARGET) == f"{folder / 'notebooks'} {folder} {folder / PYTHON}\n"
     assert set(listing(folder)) - set(before) == {".snakemake", "runs"}
     again = start(folder, TARGET)
-    told, _ = again.communicate(timeout=120)
+    told, _ = again.communicate(timeout=300)
     assert again.returncode == 0 and "Nothing to be done" in told
     # make's own lines: a run of one notebook is not there to be published.
     made = subprocess.run(
@@ -128,7 +128,7 @@ def test_a_checkout_of_any_name(tmp_path):
 def test_results_go_where_the_caller_says(tmp_path):
     folder = checkout(tmp_path / "checkout", "import os\nprint(os.environ['DEEPMOT_DATA'])")
     done = start(folder, TARGET, DEEPMOT_OUT="../out", DEEPMOT_DATA="../data")
-    told, _ = done.communicate(timeout=120)
+    told, _ = done.communicate(timeout=300)
     assert done.returncode == 0, told
     assert printed(tmp_path / "out" / TARGET) == f"{tmp_path / 'data'}\n"
     assert not (folder / "runs").exists()
@@ -156,7 +156,7 @@ def test_two_at_once_and_going_on_after_the_engine_alone_was_killed(tmp_path):
     assert below
 
     second = start(folder, TARGET)
-    told, _ = second.communicate(timeout=120)
+    told, _ = second.communicate(timeout=300)
     assert second.returncode == 1
     assert (
         f"another run of this profile is going on in {folder / 'runs' / 'smoke'} (process {first.pid})"
@@ -165,12 +165,12 @@ def test_two_at_once_and_going_on_after_the_engine_alone_was_killed(tmp_path):
 
     first.kill()
     first.wait()
-    _, alive = psutil.wait_procs(below, timeout=20)
+    _, alive = psutil.wait_procs(below, timeout=300)
     assert alive == [], "jobs end with the engine"
     assert not (folder / TARGET).exists()
 
     (folder / "wait").unlink()
     third = start(folder, TARGET)
-    told, _ = third.communicate(timeout=120)
+    told, _ = third.communicate(timeout=300)
     assert third.returncode == 0, told
     assert (folder / TARGET).exists() and (folder / "count").read_text() == "0"
