@@ -44,7 +44,10 @@ class HOTAFrame(NamedTuple):
 
 
 class HOTATerms(NamedTuple):
-    """HOTA of a clip and its parts, each a mean over the thresholds, in [0, 1]; up is better.
+    """HOTA of a clip and its parts, each a mean over the thresholds; up is better.
+
+    They lie in [0, 1] where no row and no column of an assignment sums to more than 1. A DHN's may: then a
+    track is a true positive several times, and HOTA may exceed 1.
 
     ``tp``, ``fn`` and ``fp`` are the soft counts ``(19,)`` at the thresholds.
     """

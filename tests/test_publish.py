@@ -1,4 +1,4 @@
-"""A finished run becomes evidence only where one clean commit made all of it."""
+"""A finished run becomes evidence only where clean commits made it, and this one would make the same."""
 
 import dataclasses
 import os
@@ -18,6 +18,7 @@ REPO = Path(__file__).parents[1]
 def run(smoke, monkeypatch):
     """A finished run of a clean checkout."""
     monkeypatch.setattr(publish, "commit", lambda: HERE)
+    monkeypatch.setattr(publish, "is_up_to_date", lambda profile: profile == "smoke")
     for name in ("figures", "html"):
         (smoke.paths.root / name).mkdir(parents=True)
         (smoke.paths.root / name / "a.txt").write_text(name)
@@ -68,12 +69,18 @@ def test_a_dirty_checkout_is_refused(run, tmp_path, monkeypatch, state):
     assert not (tmp_path / "reports").exists()
 
 
-@pytest.mark.parametrize(
-    "commits", [{"commit": "9876543210"}, {"trained": "9876543210"}, {"commit": HERE + "+"}]
-)
-def test_tables_of_another_commit_are_refused(run, tmp_path, commits):
+@pytest.mark.parametrize("commits", [{"commit": HERE + "+"}, {"trained": "unknown"}])
+def test_tables_of_an_unclear_commit_are_refused(run, tmp_path, commits):
     write(run, "b", **commits)
     with pytest.raises(publish.PublishError, match=next(iter(commits.values())).replace("+", r"\+")):
+        publish.publish(run, tmp_path / "reports")
+
+
+def test_an_earlier_commit_counts_where_this_one_would_make_the_same(run, tmp_path, monkeypatch):
+    write(run, "b", commit="9876543210")
+    assert (publish.publish(run, tmp_path / "reports") / "tables" / "b.csv").is_file()
+    monkeypatch.setattr(publish, "is_up_to_date", lambda profile: False)
+    with pytest.raises(publish.PublishError, match="make reproduce PROFILE=smoke"):
         publish.publish(run, tmp_path / "reports")
 
 

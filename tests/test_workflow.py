@@ -10,6 +10,7 @@ import pytest
 
 from deepmot_lib import paper
 from deepmot_lib.experiments import notebooks, tables
+from deepmot_lib.report import publish
 
 pytestmark = pytest.mark.slow
 
@@ -103,6 +104,12 @@ def test_a_second_run_does_nothing(finished):
     again = reproduce(finished)
     assert again.returncode == 0
     assert "Nothing to be done" in again.stderr + again.stdout
+
+
+def test_only_a_finished_run_is_up_to_date(finished, tmp_path, monkeypatch):
+    for folder, expected in ((finished, True), (tmp_path, False)):
+        monkeypatch.setenv("DEEPMOT_OUT", str(folder))
+        assert publish.is_up_to_date("smoke") is expected
 
 
 def test_an_unknown_profile_is_named(tmp_path):

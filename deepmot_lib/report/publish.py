@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from ..data.files import temporary_folder
+from ..experiments import workflow
 from ..experiments.experiment import Experiment, Paths
 from ..experiments.tables import commit
 from . import contents
@@ -27,7 +29,7 @@ _REPORT = ("REPORT.md", "index.html")
 
 
 class PublishError(RuntimeError):
-    """A run that is no evidence: unfinished, or made by more than one state of the code."""
+    """A run that is no evidence: unfinished, or made by another state of the code."""
 
 
 def publish(experiment: Experiment, reports: Path) -> Path:
@@ -44,8 +46,8 @@ def publish(experiment: Experiment, reports: Path) -> Path:
         The folder that was written; what stood there before is gone.
 
     Raises:
-        PublishError: The run is not finished, the checkout has uncommitted changes, or its tables were not
-            all made at the checkout's commit.
+        PublishError: The run is not finished, or not by the checkout's code; the checkout, or one that a
+            table or weights were made at, has uncommitted changes.
     """
     root, settings = experiment.paths.root, experiment.settings
     # The comparison on rendered scenes has no report of its own.
@@ -53,12 +55,13 @@ def publish(experiment: Experiment, reports: Path) -> Path:
     if missing := [name for name in (*_EVIDENCE, *report) if not (root / name).exists()]:
         raise PublishError(f"{root} is not a finished run: it has no {', '.join(missing)}")
     here = commit()
-    if here == "unknown" or here.endswith("+"):
+    if not _is_clean(here):
         raise PublishError(f"the checkout is at commit {here}: commit all changes, run, and publish then")
-    if others := sorted(commits(experiment.paths.tables) - {here}):
-        raise PublishError(
-            f"tables of {root} were made at commit {', '.join(others)}, the checkout is at {here}: run again"
-        )
+    if unclear := [each for each in sorted(commits(experiment.paths.tables)) if not _is_clean(each)]:
+        raise PublishError(f"tables of {root} were made at commit {', '.join(unclear)}: run again")
+    if not is_up_to_date(settings.name):
+        command = f"make reproduce PROFILE={settings.name}"
+        raise PublishError(f"{root} is not what the code of {here} makes: {command}")
     kept = _EVIDENCE if settings.may_be_quoted else ("tables",)
     written = report if settings.may_be_quoted else ()
     target = reports / settings.name
@@ -90,6 +93,21 @@ def commits(tables: Path) -> set[str]:
     return found
 
 
+def is_up_to_date(profile: str) -> bool:
+    """Return whether the workflow has nothing to do.
+
+    It compares the code of each notebook, and of all that it imports, with the code that its results were
+    made by. So a table of an earlier commit is still what this checkout makes.
+    """
+    command = [sys.executable, "-m", workflow.__name__, profile, "--dry-run"]
+    planned = subprocess.run(command, capture_output=True, text=True, check=True)
+    return "Nothing to be done" in planned.stdout + planned.stderr
+
+
+def _is_clean(commit: str) -> bool:
+    return commit != "unknown" and not commit.endswith("+")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; see the module's text."""
     parser = argparse.ArgumentParser(prog="python -m deepmot_lib.report.publish", description=__doc__)
@@ -98,7 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         print(publish(Experiment.open(options.profile, "cpu"), options.reports))
-    except (PublishError, ValueError, OSError) as error:
+    except (PublishError, ValueError, OSError, subprocess.CalledProcessError) as error:
         print(f"publish: {error}", file=sys.stderr)
         return 1
     return 0

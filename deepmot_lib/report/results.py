@@ -1,21 +1,38 @@
-"""The comparisons in docs/results.md, from Table 1 of reports/standard and from reports/rendered.
+"""The tables of README.md and docs/results.md that hold measured numbers, from reports/.
 
-``python -m deepmot_lib.report.results`` updates them; a test compares the page with the tables.
+``python -m deepmot_lib.report.results`` updates them; a test compares the pages with the reports' tables.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
 from ..data.files import atomic
 from ..experiments.tables import read
+from . import verdicts
+from .document import Link
 from .effects import effects
 from .tables import difference, narrow, to_markdown
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "results.md"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
+
+
+def claims(frame: pd.DataFrame) -> str:
+    """Format the paper's claims as Markdown, without the details, each verdict a link to its notebook.
+
+    Args:
+        frame: As ``experiments.claims.table`` returns it.
+    """
+    shown = {
+        place: Link("", f"notebooks/{notebook}.ipynb", fragment=heading.replace(" ", "-"))
+        for place in frame["shown in"].dropna()
+        for notebook, _, heading in [place.partition("#")]
+    }
+    return verdicts.markdown([one for one in verdicts.judged(frame) if not one.is_detail], shown)
 
 
 def headline(table1: pd.DataFrame) -> str:
@@ -64,29 +81,29 @@ def rendered(comparison: pd.DataFrame) -> str:
     return to_markdown(shown)
 
 
-def tables() -> dict[str, str]:
-    """Return the tables of docs/results.md by the name of their markers, those that are published."""
-    sources = {"headline": ("standard", "table1", headline), "rendered": ("rendered", "comparison", rendered)}
-    files = {
-        name: (ROOT / "reports" / profile / "tables" / f"{table}.csv", format_)
-        for name, (profile, table, format_) in sources.items()
-    }
-    return {name: format_(read(file)[0]) for name, (file, format_) in files.items() if file.is_file()}
+_TABLES: dict[str, tuple[str, str, Callable[[pd.DataFrame], str]]] = {
+    "claims": ("standard", "claims", claims),
+    "headline": ("standard", "table1", headline),
+    "rendered": ("rendered", "comparison", rendered),
+}
 
 
 def updated(text: str) -> str:
-    """Return the page's text with the tables between ``<!-- name -->`` and ``<!-- /name -->``."""
-    for name, table in tables().items():
+    """Return a page's text with the reports' tables between ``<!-- name -->`` and ``<!-- /name -->``."""
+    for name, (profile, table, markdown) in _TABLES.items():
         start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-        before, _, rest = text.partition(start)
-        text = before + start + "\n" + table + "\n" + end + rest.partition(end)[2]
+        before, found, rest = text.partition(start)
+        if found:
+            frame = read(ROOT / "reports" / profile / "tables" / f"{table}.csv")[0]
+            text = before + start + "\n" + markdown(frame) + "\n" + end + rest.partition(end)[2]
     return text
 
 
 def main() -> None:
-    """Update docs/results.md."""
-    with atomic(PAGE) as temporary:
-        temporary.write_text(updated(PAGE.read_text()))
+    """Update the pages."""
+    for page in PAGES:
+        with atomic(page) as temporary:
+            temporary.write_text(updated(page.read_text()))
 
 
 if __name__ == "__main__":
