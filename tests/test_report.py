@@ -118,10 +118,16 @@ def test_the_comparisons_in_the_documents_are_those_of_the_reports():
         tables.read(results.ROOT / "reports" / profile / "tables" / f"{name}.csv")[0]
         for profile, name in (("standard", "table1"), ("rendered", "comparison"))
     )
-    text = results.PAGE.read_text()
-    assert text == results.updated(text), "python -m deepmot_lib.report.results updates it"
+    readme, text = (page.read_text() for page in results.PAGES)
+    assert [readme, text] == [results.updated(page) for page in (readme, text)], (
+        "python -m deepmot_lib.report.results updates them"
+    )
+    found, _ = tables.read(results.ROOT / "reports" / "standard" / "tables" / "claims.csv")
+    main = found[found["rank"] != "detail"]
+    rows = [line for line in readme.splitlines() if line.startswith("| ") and line.count("|") == 7]
+    assert len(rows) == 2 + len(main) and all(verdict in readme for verdict in main["verdict"])
     row = compared[compared["arm"] == "dMOTP"].iloc[0]
-    line = next(line for line in text.splitlines() if line.startswith("| dMOTP |"))
+    line = [line for line in text.splitlines() if line.startswith("| dMOTP |")][-1]
     assert f"{row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})" in line
     ours = table1.set_index(["training", "method"])["MOTA (ours)"]
     line = next(line for line in text.splitlines() if line.startswith("| Vanilla Base |"))

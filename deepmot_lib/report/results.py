@@ -45,18 +45,60 @@ def headline(table1: pd.DataFrame) -> str:
         A table of ours with the standard deviation over seeds, and effects against the first row, the paper's
         beside ours.
     """
-    keys = ["training", "method"]
-    measured = narrow(table1, keys, {"MOTA": 1, "IDF1": 1, "IDS": 0})
-    shown = pd.DataFrame({"": measured["training"] + " " + measured["method"]})
+    return _beside(table1, ["training", "method"])
+
+
+def losses(table2: pd.DataFrame) -> str:
+    """Format Table 2 as :func:`headline` does Table 1."""
+    return _beside(table2, ["loss"])
+
+
+def single_object(table3: pd.DataFrame) -> str:
+    """Format the single-object trackers of Table 3: MOTA, IDF1 and switches, the paper's beside ours."""
+    keys = ["tracker", "training"]
+    return to_markdown(
+        narrow(table3[table3["tracker"] != "Tracktor"], keys, {"MOTA": 1, "IDF1": 1, "IDS": 0})
+    )
+
+
+def _beside(table: pd.DataFrame, keys: list[str]) -> str:
+    measured = narrow(table, keys, {"MOTA": 1, "IDF1": 1, "IDS": 0})
+    shown = pd.DataFrame({"": measured[keys].agg(" ".join, axis=1)})
     for measure in ("MOTA", "IDF1", "IDS"):
         shown[measure] = measured[f"{measure}, ours"]
-    found = effects(table1, keys).frame
+    found = effects(table, keys).frame
     found = found.set_index(found.columns[0])
     for name, decimals in {"MOTA": 1, "IDF1": 1, "IDS %": 0}.items():
         for side in ("paper", "ours"):
             changes = found[f"{name} ({side})"].reindex(shown[""])
             shown[f"Δ {name}, {side}"] = [difference(change, decimals) for change in changes]
     return to_markdown(shown)
+
+
+def recognition(measured: pd.DataFrame) -> str:
+    """Format what recognizes people on last quarters, means over seeds.
+
+    Args:
+        measured: As ``experiments.reid`` writes it: of several networks, below each other.
+    """
+    test = measured[measured["part"] == "test"]
+    means = test.groupby("reid", as_index=False)[["rank-1", "mAP", "AUC"]].mean()
+    means["seeds"] = test.groupby("reid")["seed"].nunique().to_numpy()
+    for name in ("rank-1", "mAP"):
+        means[name] *= 100
+    means = means.sort_values("AUC", ascending=False)
+    return to_markdown(narrow(means, ["reid"], {"rank-1": 1, "mAP": 1, "AUC": 3, "seeds": 0}))
+
+
+def same_detections(local: pd.DataFrame) -> str:
+    """Format all sequences together of ``table4_local.csv``: each tracker on the same detections."""
+    pooled = local[local["sequence"] == "OVERALL"]
+    return to_markdown(narrow(pooled, ["method"], {"MOTA": 1, "HOTA": 1, "IDF1": 1, "IDS": 0, "FPS": 0}))
+
+
+def matchers(table5: pd.DataFrame) -> str:
+    """Format Table 5: the weighted accuracy by rows and columns [%], the paper's beside ours."""
+    return to_markdown(narrow(table5, ["network", "discretization"], {"WA": 1}))
 
 
 def rendered(comparison: pd.DataFrame) -> str:
@@ -81,20 +123,32 @@ def rendered(comparison: pd.DataFrame) -> str:
     return to_markdown(shown)
 
 
-_TABLES: dict[str, tuple[str, str, Callable[[pd.DataFrame], str]]] = {
-    "claims": ("standard", "claims", claims),
-    "headline": ("standard", "table1", headline),
-    "rendered": ("rendered", "comparison", rendered),
+#: Of each table its profile, files and format.
+_TABLES: dict[str, tuple[str, tuple[str, ...], Callable[[pd.DataFrame], str]]] = {
+    "claims": ("standard", ("claims",), claims),
+    "headline": ("standard", ("table1",), headline),
+    "losses": ("standard", ("table2",), losses),
+    "single objects": ("standard", ("table3",), single_object),
+    "recognition": (
+        "standard",
+        ("reid_external", "reid_tracktor_dMOTA+dMOTP_head*_seq_gru_release_seed?"),
+        recognition,
+    ),
+    "same detections": ("standard", ("table4_local",), same_detections),
+    "matchers": ("standard", ("table5",), matchers),
+    "rendered": ("rendered", ("comparison",), rendered),
 }
 
 
 def updated(text: str) -> str:
     """Return a page's text with the reports' tables between ``<!-- name -->`` and ``<!-- /name -->``."""
-    for name, (profile, table, markdown) in _TABLES.items():
+    for name, (profile, patterns, markdown) in _TABLES.items():
         start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         before, found, rest = text.partition(start)
         if found:
-            frame = read(ROOT / "reports" / profile / "tables" / f"{table}.csv")[0]
+            folder = ROOT / "reports" / profile / "tables"
+            files = [file for pattern in patterns for file in sorted(folder.glob(f"{pattern}.csv"))]
+            frame = pd.concat([read(file)[0] for file in files], ignore_index=True)
             text = before + start + "\n" + markdown(frame) + "\n" + end + rest.partition(end)[2]
     return text
 
