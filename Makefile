@@ -4,7 +4,8 @@
 # make test                                       lint, types, all tests and doctests, every notebook
 # make docs                                       the API's pages, to runs/docs
 # make publish PROFILE=standard                   copy a finished run to reports/<profile>, which git keeps
-# make verify PROFILE=standard                    compare a finished run with the published one, cell by cell
+# make verify PROFILE=standard                    compare a finished run with the published one, cell by cell;
+#                                                 of a run of some jobs TABLES='table5 dhn_*'
 # make lab | bench | notebooks | clean
 PROFILE ?= smoke
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
@@ -29,7 +30,7 @@ publish: $(READY)
 	$(BIN)/python -m deepmot_lib.report.publish $(PROFILE)
 
 verify: $(READY)
-	$(BIN)/python -m deepmot_lib.report.verify $(PROFILE)
+	$(BIN)/python -m deepmot_lib.report.verify $(PROFILE) $(TABLES)
 
 check: $(READY)
 	$(BIN)/python -m ruff check .

@@ -9,7 +9,9 @@ import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
+import nbformat
 import pytest
 import yaml
 from packaging.markers import default_environment
@@ -254,7 +256,11 @@ DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG
 
 
 def anchors(file: Path) -> set[str]:
-    """GitHub's anchors of the headings of a Markdown file."""
+    """The anchors of headings: GitHub's in a Markdown file, Jupyter's in a notebook."""
+    if file.suffix == ".ipynb":
+        cells = nbformat.read(file, as_version=4).cells
+        text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        return {heading.replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
     headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -267,7 +273,7 @@ def test_links_in_the_documents_lead_somewhere(document):
         name, _, anchor = target.partition("#")
         file = document.parent / name if name else document
         assert file.exists(), f"{document.name} links to {target}"
-        assert not anchor or anchor in anchors(file), f"{document.name} links to {target}"
+        assert not anchor or unquote(anchor) in anchors(file), f"{document.name} links to {target}"
 
 
 def test_the_readme_begins_with_a_picture_and_the_way_to_a_tracked_video():

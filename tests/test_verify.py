@@ -108,6 +108,18 @@ def test_the_command_prints_what_agrees_and_ends_with_1_where_something_does_not
     assert "DIFFERS  table9: the run has not made it" in told
 
 
+def test_a_sample_of_the_tables(places, capsys):
+    run, published = places
+    for name in ("table1", "dhn_a", "dhn_b"):
+        write(published, name, TABLE)
+    write(run, "dhn_a", TABLE)
+    write(run, "dhn_b", TABLE)
+    assert verify.main(["smoke", "dhn_*"]) == 0
+    assert "2 tables agree, 0 do not" in capsys.readouterr().out
+    assert verify.main(["smoke", "dhn_*", "table2"]) == 1
+    assert "no table table2 is published" in capsys.readouterr().err
+
+
 # --- a broken loss ------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """Comparison of a finished run with the published one, cell by cell: does it reproduce?
 
 python -m deepmot_lib.report.verify standard
+python -m deepmot_lib.report.verify standard 'dhn_*' 'tracker_goturn*'    of a run that has made these alone
 
 A row is known by its text and by the numbers in ``_KEYS``. How far a number may be from the published one
 stands in ``RULES``, with the reason.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -188,25 +189,33 @@ def compare(name: str, reference: pd.DataFrame, found: pd.DataFrame, evidence: b
     return Comparison(compared, skipped, differences)
 
 
-def verify(run: Path, published: Path, evidence: bool) -> Iterator[tuple[str, Comparison | str]]:
-    """Compare all tables of a run with the published ones.
+def verify(
+    run: Path, published: Path, evidence: bool, wanted: Sequence[str] = ()
+) -> Iterator[tuple[str, Comparison | str]]:
+    """Compare the tables of a run with the published ones.
 
     Args:
         run: The folder of the run's tables.
         published: That of the published ones.
         evidence: As for :func:`compare`.
+        wanted: Patterns of the names of the published tables to compare; without any all are.
 
     Yields:
         A table's name and its comparison, or the reason why there is none.
 
     Raises:
-        FileNotFoundError: Nothing is published.
+        FileNotFoundError: Nothing is published, or not by a name that is wanted.
         ValueError: A table is broken.
     """
     files = visible(published, "*.csv") if published.is_dir() else []
     if not files:
         raise FileNotFoundError(f"{published}: nothing is published there to compare with")
+    for pattern in wanted:
+        if not any(fnmatchcase(file.stem, pattern) for file in files):
+            raise FileNotFoundError(f"{published}: no table {pattern} is published there")
     for file in files:
+        if wanted and not any(fnmatchcase(file.stem, pattern) for pattern in wanted):
+            continue
         if (run / file.name).is_file():
             yield file.stem, compare(file.stem, read(file)[0], read(run / file.name)[0], evidence)
         else:
@@ -217,13 +226,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; see the module's text."""
     parser = argparse.ArgumentParser(prog="python -m deepmot_lib.report.verify", description=__doc__)
     parser.add_argument("profile")
+    parser.add_argument(
+        "tables", nargs="*", help="of these alone: names such as table5, or patterns of names"
+    )
     parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
     options = parser.parse_args(arguments)
     agreeing = numbers = disagreeing = 0
     try:
         profile = settings.get(options.profile)
         run = output_folder() / "runs" / profile.name / "tables"
-        for name, result in verify(run, options.reports / profile.name / "tables", profile.may_be_quoted):
+        published = options.reports / profile.name / "tables"
+        for name, result in verify(run, published, profile.may_be_quoted, options.tables):
             if isinstance(result, str):
                 print(f"DIFFERS  {name}: {result}")
                 disagreeing += 1
