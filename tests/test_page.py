@@ -278,8 +278,8 @@ def matches(label: str, cells: dict[str, Tag], row: pd.Series, keys: list[str]) 
 
 def agrees(text: str, value: object) -> bool:
     """Whether a printed cell is that of the frame."""
-    if pd.isna(value) or isinstance(value, str):
-        return text == ("" if pd.isna(value) else value)
+    if pd.isna(value) or isinstance(value, str | np.bool_):
+        return text == ("" if pd.isna(value) else str(value))
     return abs(float(text) - value) <= max(0.501 * 10.0 ** -len(text.partition(".")[2]), 1e-9)
 
 
