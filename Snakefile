@@ -107,15 +107,37 @@ TRAININGS = [
 ]
 
 
+rule dhn_length:
+    """The first of them with another number of steps."""
+    input:
+        rules.data.output,
+        source=source("02_dhn_training"),
+    output:
+        notebook=f"{NOTEBOOKS}/02_dhn_training-steps{{steps}}.ipynb",
+        table=f"{RUNS}/steps{{steps}}/tables/dhn_{SETTINGS.dhn_runs[0].label}.csv",
+    # The longest job of a run: others fit beside it.
+    priority: 2
+    params:
+        code=code("02_dhn_training"),
+    log:
+        f"{RUNS}/logs/02_dhn_training-steps{{steps}}.log",
+    shell:
+        run(**SETTINGS.dhn_runs[0]._asdict(), steps="{wildcards.steps}")
+
+
+LENGTHS = [expand(rules.dhn_length.output, steps=[steps]) for steps in SETTINGS.dhn_lengths]
+
+
 rule dhn_ablation:
     input:
         TRAININGS,
+        LENGTHS,
         source=source("03_dhn_ablation"),
     output:
         notebook=f"{NOTEBOOKS}/03_dhn_ablation.ipynb",
         table=f"{TABLES}/table6.csv",
         gradients=f"{TABLES}/gradients.csv",
-        parts=expand(f"{TABLES}/{{name}}.csv", name=["table6_blocks", "gradients_frames"]),
+        parts=expand(f"{TABLES}/{{name}}.csv", name=["lengths", "table6_blocks", "gradients_frames"]),
         figure=f"{FIGURES}/03_table5.png",
     params:
         code=code("03_dhn_ablation"),
@@ -347,6 +369,7 @@ if IS_COMPARISON:
 FINISHED = [
     rules.data.output,
     TRAININGS,
+    LENGTHS,
     rules.dhn_ablation.output,
     rules.matrix_size.output,
     TRACKERS,

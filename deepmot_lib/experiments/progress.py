@@ -17,6 +17,7 @@ from typing import NamedTuple
 #: The name under which Snakemake finds the handler.
 PLUGIN = "deepmot"
 _USUAL = ("none", "release")  # parameters that go without saying
+_NUMBERS = ("seed", "steps")  # and those that say nothing without their names
 
 
 class Job(NamedTuple):
@@ -82,7 +83,7 @@ def name_of(rule: str, outputs: Iterable[str], wildcards: Mapping[str, str]) -> 
     stem = next((Path(output).stem for output in outputs if output.endswith(".ipynb")), rule)
     if not wildcards or "name" in wildcards:
         return stem.replace("_", " ")
-    told = [f"seed {value}" if key == "seed" else value for key, value in wildcards.items()]
+    told = [f"{key} {value}" if key in _NUMBERS else value for key, value in wildcards.items()]
     return " ".join([stem.partition("_")[0], *(word for word in told if word not in _USUAL)])
 
 

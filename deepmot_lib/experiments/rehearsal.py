@@ -37,7 +37,7 @@ from ..training import trainer
 from ..training.checkpoint import CheckpointFile
 from ..training.reid import ReIDTraining
 from ..training.trainer import Training
-from . import benchmark, heads, sequences, tables
+from . import benchmark, heads, lengths, sequences, tables
 from . import matchers as matcher_runs
 from .default_weights import shipped
 from .experiment import Experiment
@@ -91,7 +91,10 @@ class Rehearsal:
         """Yield the forecast of each kind of job, in the order of a run."""
         settings = self.experiment.settings
         for matcher_run, count in Counter(one._replace(seed=0) for one in settings.dhn_runs).items():
-            yield self._of_matcher(matcher_run, count)
+            yield self._of_matcher(self.experiment, matcher_run, count)
+        first = lengths.run(settings)
+        for steps in settings.dhn_lengths:
+            yield self._of_matcher(lengths.of_length(self.experiment, steps), first, 1, f", {steps:,} steps")
         yield self._of_reid()
         if settings.trackers.keep_features:
             yield self._of_features()
@@ -104,10 +107,10 @@ class Rehearsal:
 
     # --- the kinds of jobs ---
 
-    def _of_matcher(self, run: MatcherRun, count: int) -> Forecast:
-        _reset_memory(self.experiment.device)
-        training = matcher_runs.training(self.experiment, run)
-        return self._forecast(f"02 {run.variant} on {run.pairs}", count, training, steps=_MATCHER_STEPS)
+    def _of_matcher(self, experiment: Experiment, run: MatcherRun, count: int, note: str = "") -> Forecast:
+        _reset_memory(experiment.device)
+        training = matcher_runs.training(experiment, run)
+        return self._forecast(f"02 {run.variant} on {run.pairs}{note}", count, training, steps=_MATCHER_STEPS)
 
     def _of_reid(self) -> Forecast:
         _reset_memory(self.experiment.device)

@@ -230,7 +230,8 @@ class Settings:
         name: The profile's name.
         embedded: The size of the rendered sequences.
         dhn: How the Deep Hungarian Nets are trained.
-        dhn_runs: The trainings behind Tables 5 and 6.
+        dhn_runs: The trainings behind Tables 5 and 6, the paper's network first.
+        dhn_lengths: Numbers of steps of further trainings of the first one: how its accuracy grows.
         trackers: What stands behind Tables 1 to 3.
         real_data: Whether ``DEEPMOT_DATA`` is used.
         evidence: Whether the numbers may be quoted.
@@ -251,6 +252,7 @@ class Settings:
     trackers: TrackerSettings
     real_data: bool
     evidence: bool
+    dhn_lengths: tuple[int, ...] = ()
     prices: PriceSchedule = field(default_factory=PriceSchedule)
     fig8_sizes: tuple[int, ...] = (2, 3, 5, 10, 20, 30, 50, 75, 100, 150, 300)
     speed_sizes: tuple[int, ...] = (10, 50, 100, 300)
@@ -278,6 +280,7 @@ PROFILES = {
             steps=100, learning_rate=3e-3, cosine=True, cost_cap=40, hidden_size=32, test_pairs=200
         ),
         dhn_runs=_runs("eq3", seq_gru=2, seq_lstm=1, paral_gru=1, paral_lstm=1, conv=1, min_sum=2),
+        dhn_lengths=(25,),
         trackers=TrackerSettings(
             options={
                 "tracktor": {"backbone": "tiny", "side": 240},
@@ -308,6 +311,7 @@ PROFILES = {
         dhn=DHNSchedule(steps=2_000, batch=40, learning_rate=3e-3, cosine=True, cost_cap=100, hidden_size=64),
         dhn_runs=_runs("released", seq_gru=1, seq_lstm=1, paral_gru=1, paral_lstm=1, conv=1, min_sum=1)
         + _runs("eq3", seq_gru=1, min_sum=1),
+        dhn_lengths=(500, 8_000, 24_000),
         trackers=TrackerSettings(
             options={"tracktor": {"backbone": "mobilenet_v2", "side": 540}, "goturn": {}, "siamrpn": {}},
             detector=DetectorSchedule(steps=1_600),

@@ -105,6 +105,7 @@ STOPS = (
         "Reads what notebook 02 has left; a network that is missing is trained on the spot.",
         (
             Place("Table 5", "Table 5", "evaluation.matching"),
+            Place("", "How long it takes to learn", "experiments.lengths"),
             Place("", "What needs no training", "matchers.controls"),
             Place("Table 6", "Table 6: the matrices that a tracker sees", "experiments.matrices"),
             Place("", "The gradient", "experiments.gradient_quality"),

@@ -135,6 +135,31 @@ def curves(histories: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
+def lengths(table: pd.DataFrame, paper: dict[str, float]) -> Figure:
+    """Plot WA over the length of a training, with its 95 % interval, and the paper's WA as a line.
+
+    Args:
+        table: As ``experiments.lengths.table`` returns it.
+        paper: The paper's WA [%] by discretization.
+
+    Returns:
+        The figure.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(6.4, 3.2), sharex=True, sharey=True)
+    for ax, (axis, theirs) in zip(axes, paper.items(), strict=True):
+        part = table[table["discretization"] == axis]
+        ends = np.abs(part[["low", "high"]].to_numpy().T - part["WA"].to_numpy())
+        ax.axhline(theirs, color=COLORS["paper"], linestyle="--", label=f"paper: {theirs:.1f}")
+        ax.errorbar(part["steps"], part["WA"], ends, marker="o", color=COLORS["ours"], label="all test pairs")
+        ax.plot(part["steps"], part["WA unseen"], marker="s", color=COLORS["unseen"], label="unseen pairs")
+        ax.set(xscale="log", xlabel="updates of a training", title=f"{axis}-wise maximum")
+        ax.set_xticks(part["steps"].to_list(), [f"{steps:,}" for steps in part["steps"]])
+        ax.minorticks_off()
+        ax.legend(loc="lower right")
+    axes[0].set(ylabel="WA [%]")
+    return figure
+
+
 def fig8(table: pd.DataFrame, axis: str = "row") -> Figure:
     """Plot Fig. 8: WA over the size of uniform matrices, mean and standard deviation over the matrices.
 

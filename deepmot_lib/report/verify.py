@@ -25,7 +25,7 @@ from ..experiments.folders import output_folder
 from ..experiments.tables import read
 
 #: Whole numbers that name a row.
-_KEYS = {"block", "seed", "size", "step"}
+_KEYS = {"block", "seed", "size", "step", "steps"}
 #: A mean over seeds may differ by so many of its standard deviations.
 SPREAD = 3.0
 _SHOWN = 5  # cells of a table that are printed
@@ -89,7 +89,7 @@ RULES = (
     Rule("gradients", "*", "cosine*|pull", 0.15, 0, 3, "gradients of trained networks, in [-1, 1]"),
     Rule("gradients", "*", "*", None, 0, 1, "over twenty orders of magnitude for a trained network"),
     Rule("dhn_*|table5|table6*", "*1d_conv*", "*", 3, 0, 7, "the network whose seeds differ most; percent"),
-    Rule("dhn_*|table5|table6*", "*", "*", 1.5, 0, 4, "trained networks, percent of assignments"),
+    Rule("dhn_*|table5|table6*|lengths", "*", "*", 1.5, 0, 4, "trained networks, percent of assignments"),
     Rule("fig8", "*", "mean", 3, 0, 7, "trained networks on ten matrices, percent of assignments"),
     Rule("training_*", "*", "learning_rate", 1e-12, 1e-6, 1, "the schedule"),
     Rule("training_*", "*", "validation", 0.03, 0, 5, "MOTA of a trained tracker, in [0, 1]"),
