@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -16,6 +17,7 @@ from .. import evaluation
 from ..columns import RESULT_COLUMNS
 from ..data import mot
 from ..evaluation import submission
+from ..evaluation.intervals import BLOCK_MEASURES
 from . import peers, sequences, tables, trackers
 from .experiment import Experiment
 from .settings import OURS, TrackerRun
@@ -26,6 +28,8 @@ PEERS = {"SORT": "sort", "ByteTrack": "bytetrack", "OC-SORT": "ocsort"}
 _PERCENT = ["MOTA", "MOTP", "IDF1", "HOTA"]
 #: Of a local table; percent but for the counts FP, FN, IDS and for FPS [1/s].
 COLUMNS = ["protocol", "sequence", "method", *_PERCENT, "MT", "ML", "FP", "FN", "IDS", "FPS"]
+#: The one of ours that others are compared with: the paper's proposal.
+MAIN = "DeepMOT-Tracktor"
 _TIMED_FRAMES = 20  # of one sequence of each set of images, at most
 
 
@@ -39,7 +43,8 @@ def local(experiment: Experiment) -> tuple[pd.DataFrame, list[str]]:
 
     Returns:
         A table with ``COLUMNS``, one row per method and sequence and one that pools the sequences
-        (``OVERALL``); and a line on each method that is missing, as peers are where their package is.
+        (``OVERALL``), which also has what ``MAIN`` has more than the method (:func:`with_differences`); and a
+        line on each method that is missing, as peers are where their package is.
     """
     return _compare(experiment, experiment.tracking.evaluation, "test")
 
@@ -78,9 +83,9 @@ def _compare(
     experiment: Experiment, found: Sequence[mot.Sequence], part: str
 ) -> tuple[pd.DataFrame, list[str]]:
     """Evaluate all methods on a part of sequences."""
-    parts, missing = [pd.DataFrame(columns=COLUMNS)], list[str]()
+    parts, blocks, missing = list[pd.DataFrame](), dict[str, pd.DataFrame](), list[str]()
     if not found:
-        return parts[0], missing
+        return pd.DataFrame(columns=COLUMNS), missing
     timed = [group[0] for group in sequences.by_images(found)]
     for method, run in OURS.items():
         files = trackers.track(experiment, run, found, part)
@@ -88,6 +93,7 @@ def _compare(
         fps = {one.name: frames_per_second(networks, one, part) for one in timed}
         results = {name: mot.read_boxes(file)[RESULT_COLUMNS] for name, file in files.items()}
         parts.append(measured(method, results, fps, found, part))
+        blocks[method] = sequences.count_blocks(results, found, part)
     vanilla = trackers.vanilla(experiment)
     refined = {one.name: vanilla.detections(one, sequences.frames_of(one, part)) for one in found}
     for method, name in PEERS.items():
@@ -102,7 +108,31 @@ def _compare(
                 continue
             fps = {one: boxes.attrs["fps"] for one, boxes in results.items()}
             parts.append(measured(label, results, fps, found, part))
-    return pd.concat(parts[1:], ignore_index=True), missing
+            blocks[label] = sequences.count_blocks(results, found, part)
+    return with_differences(pd.concat(parts, ignore_index=True), blocks), missing
+
+
+def with_differences(table: pd.DataFrame, blocks: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Add what ``MAIN`` has more than each other method, over all sequences.
+
+    Args:
+        table: As :func:`measured` returns it, of all methods.
+        blocks: The errors of each method by blocks of frames, as ``sequences.count_blocks`` returns them.
+
+    Returns:
+        The table with the columns ``MOTA difference``, ``MOTA low``, ``MOTA high`` (points, the ends of its
+        95 % interval over blocks of frames), the same of IDF1, and of ``IDs`` by 1,000 ground-truth boxes.
+    """
+    of_one_seed = {method: part.assign(seed=0) for method, part in blocks.items()}
+    rows = []
+    for method in of_one_seed.keys() - {MAIN}:
+        row: dict[str, Any] = {"sequence": evaluation.OVERALL, "method": method}
+        for measure in BLOCK_MEASURES:
+            found = evaluation.difference(of_one_seed[method], of_one_seed[MAIN], measure)
+            values = {"difference": found.effect, "low": found.low, "high": found.high}
+            row |= {f"{measure} {name}": value for name, value in values.items()}
+        rows.append(row)
+    return table.merge(pd.DataFrame(rows), on=["sequence", "method"], how="left")
 
 
 def measured(
