@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from torch import Tensor
 
 from .. import evaluation
@@ -24,6 +24,7 @@ from ..training.clips import LabeledFrame
 from .plots import COLORS, heat_map, image_axes
 from .plots import boxes as draw_boxes
 
+_FAR = 4.0  # times the median
 _TRAIL_S = 1.0  # [s] length of the trail behind a person
 
 
@@ -182,11 +183,18 @@ def rows(
             capsize=3,
         )
         ax.set(title=measure + (" (down is better)" if measure == "IDS" else " [%]"), ylim=(-0.6, None))
-        # Differences of less than a point are none: they do not fill the axis.
-        low, high = ax.get_xlim()
-        missing = max(0.0, 2 - (high - low)) / 2
-        ax.set_xlim(low - missing, high + missing)
-        ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+        if values.min() > 0 and values.max() > _FAR * values.median():
+            # One far behind must not press the others together.
+            ax.set_xscale("log")
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.xaxis.set_major_formatter("{x:g}")
+            ax.xaxis.set_minor_locator(NullLocator())
+        else:
+            # Differences of less than a point are none: they do not fill the axis.
+            low, high = ax.get_xlim()
+            missing = max(0.0, 2 - (high - low)) / 2
+            ax.set_xlim(low - missing, high + missing)
+            ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
         ax.grid(axis="y", color="#E5E5E5")
         ax.set_yticks(place, labels)
     return figure
