@@ -72,9 +72,8 @@ def test_values_of_one_group_are_drawn_together():
     assert together.high - together.low == pytest.approx(2 * 1.96 * by_group.std() / 40**0.5, rel=0.15)
 
 
-def test_a_row_that_was_not_run_has_no_number_of_ours(monkeypatch):
-    monkeypatch.setattr(claims, "_blocks", lambda experiment, run: pd.DataFrame())
-    row = claims._row(claims._answer(None, claims.CLAIMS[0]))
+def test_a_row_that_was_not_run_has_no_number_of_ours(tmp_path):
+    row = claims._row(claims._answer(tmp_path, claims.CLAIMS[0]))
     assert np.isnan(row["ours"]) and row["verdict"] == "not testable here"
     assert np.isnan(row["blocks needed"]) and np.isnan(row["seeds needed"])
 

@@ -85,13 +85,20 @@ def test_narrow_has_the_main_columns_as_text_with_deviations():
     ]
 
 
-def test_differences_have_a_star_where_the_seeds_tell_them():
-    ours = pd.DataFrame({"axis": "row", "network": ["seq", "1d"], "WA": [95.0, 90.0], "IDS": [40.0, 41.0]})
-    both = tables.beside(PAPER, ours, KEYS).assign(**{"WA std": [1.0, 2.0], "IDS std": [3.0, 4.0]})
-    found = tables.differences(both, ["network"], [("seq", "1d"), ("seq", "none")], {"WA": 1, "IDS": 0})
-    assert found.to_numpy().tolist() == [["seq", "1d", "+36.4", "+5.0 ± 2.2 *", "+317", "-1 ± 5"]]
-    half = both.assign(**{"WA (ours)": [95.0, np.nan], "IDS (ours)": [40.0, np.nan]})
-    assert tables.differences(half, ["network"], [("seq", "1d")], {"WA": 1}).empty
-    once = both.assign(**{"WA std": np.nan, "IDS std": np.nan})
-    found = tables.differences(once, ["network"], [("1d", "seq")], {"WA": 1, "IDS": 0})
-    assert found.iloc[0]["WA, ours"] == "-5.0" and found.iloc[0]["IDS, ours"] == "+1"
+def test_contrasts_have_their_intervals_and_the_papers_effect():
+    row = {"row": "A", "against": "B", "seeds": 3, "MOTA (paper)": 0.46}
+    row |= {"MOTA (ours)": 0.084, "MOTA low": -0.066, "MOTA high": 0.261}
+    for measure in ("IDF1", "IDs"):
+        row |= {f"{measure} (paper)": np.nan, f"{measure} (ours)": -1.0}
+        row |= {f"{measure} low": -2.0, f"{measure} high": 0.0}
+    (found,) = tables.contrasts(pd.DataFrame([row])).to_dict("records")
+    assert found == {
+        "difference": "A less B",
+        "MOTA, paper": "+0.46",
+        "MOTA, ours": "+0.08 (-0.07 to +0.26)",
+        "IDF1, paper": "",
+        "IDF1, ours": "-1.00 (-2.00 to +0.00)",
+        "IDs/1,000, paper": "",
+        "IDs/1,000, ours": "-1.00 (-2.00 to +0.00)",
+        "seeds": 3,
+    }

@@ -6,14 +6,15 @@ Only what two arms differ by is compared, never the paper's value with ours: dat
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from .. import paper
-from ..evaluation.intervals import NOTHING, difference
-from . import matcher_claims, tables
-from . import trackers as tracker_runs
+from ..evaluation.intervals import NOTHING
+from . import matcher_claims
+from .contrasts import contrast
 from .experiment import Experiment
 from .matcher_claims import Answer
 from .settings import DEEPMOT, DHN, TrackerRun
@@ -170,7 +171,7 @@ def table(experiment: Experiment) -> pd.DataFrame:
     text = "DeepMOT-Tracktor leads the benchmark over Tracktor."
     answers = [
         *matcher_claims.found(experiment),
-        *(_answer(experiment, claim) for claim in CLAIMS),
+        *(_answer(experiment.paths.tables, claim) for claim in CLAIMS),
         Answer(text, "Table 4", "MOTA", _of_table4(), NOTHING, SHOWN[4]),
     ]
     judged = pd.DataFrame([_row(answer) for answer in answers])
@@ -199,19 +200,10 @@ def _row(answer: Answer) -> dict[str, object]:
     }
 
 
-def _answer(experiment: Experiment, claim: Claim) -> Answer:
-    first, second = (_blocks(experiment, run) for run in claim.runs)
-    found = difference(first, second, claim.measure) if len(first) and len(second) else NOTHING
+def _answer(folder: Path, claim: Claim) -> Answer:
+    found = contrast(folder, *claim.runs, claim.measure)
     number = claim.table
     return Answer(claim.text, f"Table {number}", claim.measure, claim.paper, found, SHOWN[number])
-
-
-def _blocks(experiment: Experiment, run: TrackerRun) -> pd.DataFrame:
-    """The block counts of a run's seeds, none where it has not been made."""
-    made = (one for one in experiment.settings.trackers.runs if one._replace(seed=0) == run)
-    files = [tracker_runs.blocks_file(experiment, one) for one in made]
-    parts = [tables.read(file)[0] for file in files if file.is_file()]
-    return pd.concat(parts) if parts else pd.DataFrame()
 
 
 def _of_table4() -> float:

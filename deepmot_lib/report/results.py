@@ -15,7 +15,7 @@ from ..experiments.tables import read
 from . import verdicts
 from .document import Link
 from .effects import effects
-from .tables import difference, narrow, to_markdown
+from .tables import difference, narrow, to_markdown, with_intervals
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
@@ -100,16 +100,8 @@ def same_detections(local: pd.DataFrame) -> str:
     shown = narrow(pooled, ["method"], {"MOTA": 1, "HOTA": 1, "IDF1": 1, "IDS": 0, "FPS": 0})
     for measure in ("MOTA", "IDF1"):
         columns = (f"{measure} {part}" for part in ("difference", "low", "high"))
-        shown[f"DeepMOT-Tracktor less it, {measure}"] = _with_interval(*(pooled[name] for name in columns))
+        shown[f"DeepMOT-Tracktor less it, {measure}"] = with_intervals(*(pooled[name] for name in columns))
     return to_markdown(shown)
-
-
-def _with_interval(effects: pd.Series, lows: pd.Series, highs: pd.Series) -> list[str]:
-    """Write differences with their intervals, nothing where there is none."""
-    return [
-        "" if pd.isna(found) else f"{found:+.2f} ({low:+.2f} to {high:+.2f})"
-        for found, low, high in zip(effects, lows, highs, strict=True)
-    ]
 
 
 def matchers(table5: pd.DataFrame) -> str:
@@ -131,7 +123,7 @@ def rendered(comparison: pd.DataFrame) -> str:
         shown[measure] = comparison[measure].map("{:.1f}".format)
     for name, before in {"MOTA": "", "IDF1": "IDF1 ", "switches by 1,000 boxes": "IDs "}.items():
         columns = (f"{before}{part}" for part in ("difference", "low", "high"))
-        shown[f"DeepMOT less the arm, {name}"] = _with_interval(*(comparison[name] for name in columns))
+        shown[f"DeepMOT less the arm, {name}"] = with_intervals(*(comparison[name] for name in columns))
     shown["verdict on MOTA"] = comparison["verdict"].fillna("")
     return to_markdown(shown)
 

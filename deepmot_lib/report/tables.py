@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -75,48 +75,31 @@ def narrow(table: pd.DataFrame, keys: Sequence[str], measures: Mapping[str, int]
     return shown
 
 
-def differences(
-    table: pd.DataFrame,
-    keys: Sequence[str],
-    pairs: Sequence[tuple[str, str]],
-    measures: Mapping[str, int],
-) -> pd.DataFrame:
-    """Compare rows of a table by ``beside``: what the first of each pair has more than the second.
-
-    Args:
-        table: The table; its columns ``X std``, if any, are the deviations over seeds.
-        keys: Columns that name a row.
-        pairs: Names of rows, their keys joined by a space; pairs with a row that was not run are left out.
-        measures: Those to compare, with their decimals.
+def contrasts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the differences of ``experiments.contrasts.table`` as text, ours with their intervals.
 
     Returns:
-        Columns ``row``, ``against``, then ``X, paper`` and ``X, ours`` of each measure, as text. Ours has the
-        deviation of the difference, from one training to another, where seeds give one, and a star where the
-        difference is more than twice that.
+        Columns ``difference`` (row less row), ``X, paper`` and ``X, ours`` of each measure, and ``seeds``.
     """
-    named = table.set_index(table[list(keys)].agg(" ".join, axis=1))
-    found = []
-    for one, other in pairs:
-        if not {one, other} <= set(named.index):
-            continue
-        if side(named.loc[[one, other]], "ours").isna().all(axis=1).any():
-            continue
-        line = {"row": one, "against": other}
-        for measure, decimals in measures.items():
-            for name in ("paper", "ours"):
-                values = named[f"{measure} ({name})"]
-                line[f"{measure}, {name}"] = _signed(values[one] - values[other], decimals)
-            spread = named.loc[[one, other], f"{measure} std"].pow(2).sum(min_count=1) ** 0.5
-            if not pd.isna(spread):
-                is_clear = bool(abs(values[one] - values[other]) > 2 * spread)
-                line[f"{measure}, ours"] += f" ± {spread:.{decimals}f}" + " *" * is_clear
-        found.append(line)
-    columns = [f"{measure}, {name}" for measure in measures for name in ("paper", "ours")]
-    return pd.DataFrame(found, columns=["row", "against", *columns])
+    shown = pd.DataFrame({"difference": table["row"] + " less " + table["against"]})
+    for measure, label in {"MOTA": "MOTA", "IDF1": "IDF1", "IDs": "IDs/1,000"}.items():
+        shown[f"{label}, paper"] = [difference(value, 2) for value in table[f"{measure} (paper)"]]
+        columns = (table[f"{measure} {part}"] for part in ("(ours)", "low", "high"))
+        shown[f"{label}, ours"] = with_intervals(*columns)
+    return shown.assign(seeds=table["seeds"])
 
 
-def _signed(value: float, decimals: int) -> str:
-    return "" if pd.isna(value) else f"{value:+.{decimals}f}"
+def with_intervals(effects: Iterable[float], lows: Iterable[float], highs: Iterable[float]) -> list[str]:
+    """Write differences with the ends of their intervals, nothing where there is none.
+
+    Example:
+        >>> with_intervals([0.333, float("nan")], [-0.1, float("nan")], [0.8, float("nan")])
+        ['+0.33 (-0.10 to +0.80)', '']
+    """
+    return [
+        "" if pd.isna(found) else f"{found:+.2f} ({low:+.2f} to {high:+.2f})"
+        for found, low, high in zip(effects, lows, highs, strict=True)
+    ]
 
 
 def _rounded(values: pd.Series, decimals: int, before: str = "") -> list[str]:
