@@ -30,6 +30,7 @@ ALLOWED = [
     r"\b(?:between|from|of) 0 (?:and|to) 1\b",
     r"\bscales?(?: of)? (?:1|10|100)\b",  # settings of the loss
     r"\bmultiplies by 100\b",
+    r"\b95 % intervals?\b",
 ]
 _NAMES = re.compile("|".join(ALLOWED), re.DOTALL | re.MULTILINE | re.IGNORECASE)
 
