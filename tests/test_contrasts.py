@@ -29,7 +29,7 @@ def test_ours_is_worked_by_hand_and_stands_beside_the_papers_effect(tmp_path):
     leave(tmp_path, OURS, [10, 14, 10, 14])
     leave(tmp_path, OURS._replace(seed=1), [12, 12, 12, 12])
     (row,) = contrasts.table(tmp_path, 1, [PAIR]).to_dict("records")
-    assert (row["row"], row["against"], row["seeds"]) == (*PAIR, 2)
+    assert (row["row"], row["against"], row["seeds"]) == (*PAIR, "2 and 1")
     assert row["MOTA (ours)"] == pytest.approx(8)  # 12 of 100 missed, of both seeds, in place of 20
     assert row["MOTA low"] == pytest.approx(7) and row["MOTA high"] == pytest.approx(9)  # blocks: 11 or 13
     printed = paper.table(1).set_index(["training", "method"])["MOTA"]

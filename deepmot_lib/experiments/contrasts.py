@@ -26,7 +26,7 @@ def contrast(folder: Path, first: TrackerRun, second: TrackerRun, measure: str) 
     Returns:
         The difference, ``NOTHING`` where either has not been made.
     """
-    before, after = (_errors(folder, run) for run in (first, second))
+    before, after = _errors(folder, first), _errors(folder, second)
     return NOTHING if before.empty or after.empty else difference(before, after, measure)
 
 
@@ -40,22 +40,25 @@ def table(folder: Path, number: int, pairs: Sequence[tuple[str, str]]) -> pd.Dat
 
     Returns:
         Columns ``row``, ``against``, and of each measure (``MOTA`` and ``IDF1`` in points, ``IDs`` by 1,000
-        ground-truth boxes) ``X (paper)``, ``X (ours)``, ``X low`` and ``X high``; last ``seeds``.
+        ground-truth boxes) ``X (paper)``, ``X (ours)``, ``X low`` and ``X high``; last ``seeds``, of both.
     """
     runs = {" ".join(name): TrackerRun._make((*run, 0)) for name, run in rows.TABLES[number].items()}
     found = []
     for one, other in pairs:
+        after, before = _errors(folder, runs[one]), _errors(folder, runs[other])
+        if before.empty or after.empty:
+            continue
         line: dict[str, object] = {"row": one, "against": other}
         for measure in BLOCK_MEASURES:
-            ours = contrast(folder, runs[other], runs[one], measure)
+            ours = difference(before, after, measure)
             line[f"{measure} (paper)"] = _printed(number, measure, one) - _printed(number, measure, other)
             line |= {
                 f"{measure} (ours)": ours.effect,
                 f"{measure} low": ours.low,
                 f"{measure} high": ours.high,
             }
-        if ours is not NOTHING:
-            found.append(line | {"seeds": ours.seeds})
+        counts = dict.fromkeys(str(errors["seed"].nunique()) for errors in (after, before))
+        found.append(line | {"seeds": " and ".join(counts)})
     parts = [
         f"{measure} {part}" for measure in BLOCK_MEASURES for part in ("(paper)", "(ours)", "low", "high")
     ]
