@@ -85,6 +85,16 @@ def test_narrow_has_the_main_columns_as_text_with_deviations():
     ]
 
 
+def test_leads_are_of_the_pooled_rows_and_empty_for_the_leader():
+    row = {"sequence": "OVERALL", "method": "SORT"}
+    for measure in ("MOTA", "IDF1", "IDs"):
+        row |= {f"{measure} difference": 3.1, f"{measure} low": 0.5, f"{measure} high": 6.25}
+    frame = pd.DataFrame([row, row | {"sequence": "MOT17-02"}, {"sequence": "OVERALL", "method": "ours"}])
+    found = tables.leads(frame)
+    assert found["method"].tolist() == ["SORT", "ours"]
+    assert found.drop(columns="method").to_numpy().tolist() == [["+3.10 (+0.50 to +6.25)"] * 3, [""] * 3]
+
+
 def test_contrasts_have_their_intervals_and_the_papers_effect():
     row = {"row": "A", "against": "B", "seeds": 3, "MOTA (paper)": 0.46}
     row |= {"MOTA (ours)": 0.084, "MOTA low": -0.066, "MOTA high": 0.261}

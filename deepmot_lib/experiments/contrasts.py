@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +11,7 @@ from .. import paper
 from ..data.files import visible
 from ..evaluation.intervals import BLOCK_MEASURES, NOTHING, Difference, difference
 from . import rows, tables
-from .settings import TrackerRun
+from .settings import DEEPMOT, DHN, TrackerRun
 
 
 def contrast(folder: Path, first: TrackerRun, second: TrackerRun, measure: str) -> Difference:
@@ -30,7 +30,7 @@ def contrast(folder: Path, first: TrackerRun, second: TrackerRun, measure: str) 
     return NOTHING if before.empty or after.empty else difference(before, after, measure)
 
 
-def table(folder: Path, number: int, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+def of_table(folder: Path, number: int, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
     """Compare rows of Table 1, 2 or 3: what the first of each pair has more than the second.
 
     Args:
@@ -43,25 +43,46 @@ def table(folder: Path, number: int, pairs: Sequence[tuple[str, str]]) -> pd.Dat
         ground-truth boxes) ``X (paper)``, ``X (ours)``, ``X low`` and ``X high``; last ``seeds``, of both.
     """
     runs = {" ".join(name): TrackerRun._make((*run, 0)) for name, run in rows.TABLES[number].items()}
+    printed = paper.table(number)
+    printed = printed.set_index(printed[list(paper.KEYS[number])].agg(" ".join, axis=1))
+    return _compare(folder, runs, pairs, printed.assign(IDs=printed["IDS"] * 1000 / paper.BOXES))
+
+
+def of_matchers(folder: Path, names: Iterable[str]) -> pd.DataFrame:
+    """Compare Tracktor trained by Eq. 9 through the paper's matcher with that through each other one.
+
+    Args:
+        folder: As for :func:`contrast`.
+        names: The matchers.
+
+    Returns:
+        As :func:`of_table`; the paper has no such rows.
+    """
+    runs = {name: TrackerRun("tracktor", DEEPMOT, "head", name) for name in (DHN, *names)}
+    return _compare(folder, runs, [(DHN, name) for name in names if name != DHN], pd.DataFrame())
+
+
+def _compare(
+    folder: Path, runs: Mapping[str, TrackerRun], pairs: Iterable[tuple[str, str]], printed: pd.DataFrame
+) -> pd.DataFrame:
+    """Compare pairs of named runs; ``printed`` has the paper's measures by the same names, if any."""
+    parts = [
+        f"{measure} {part}" for measure in BLOCK_MEASURES for part in ("(paper)", "(ours)", "low", "high")
+    ]
     found = []
     for one, other in pairs:
         after, before = _errors(folder, runs[one]), _errors(folder, runs[other])
         if before.empty or after.empty:
             continue
+        known = {one, other} <= set(printed.index)
         line: dict[str, object] = {"row": one, "against": other}
         for measure in BLOCK_MEASURES:
             ours = difference(before, after, measure)
-            line[f"{measure} (paper)"] = _printed(number, measure, one) - _printed(number, measure, other)
-            line |= {
-                f"{measure} (ours)": ours.effect,
-                f"{measure} low": ours.low,
-                f"{measure} high": ours.high,
-            }
+            effect = printed[measure][one] - printed[measure][other] if known else float("nan")
+            values = (effect, ours.effect, ours.low, ours.high)
+            line |= dict(zip([name for name in parts if name.startswith(measure)], values, strict=True))
         counts = dict.fromkeys(str(errors["seed"].nunique()) for errors in (after, before))
         found.append(line | {"seeds": " and ".join(counts)})
-    parts = [
-        f"{measure} {part}" for measure in BLOCK_MEASURES for part in ("(paper)", "(ours)", "low", "high")
-    ]
     return pd.DataFrame(found, columns=["row", "against", *parts, "seeds"])
 
 
@@ -70,12 +91,3 @@ def _errors(folder: Path, run: TrackerRun) -> pd.DataFrame:
     name = run.label.removesuffix(str(run.seed))
     parts = [tables.read(file)[0] for file in visible(folder, f"blocks_{name}*.csv")]
     return pd.concat(parts) if parts else pd.DataFrame()
-
-
-def _printed(number: int, measure: str, row: str) -> float:
-    """The paper's value of a row, NaN where it has none."""
-    printed = paper.table(number)
-    named = printed.set_index(printed[list(paper.KEYS[number])].agg(" ".join, axis=1))
-    if measure != "IDs":
-        return float(named[measure].get(row, float("nan")))
-    return float(named["IDS"].get(row, float("nan"))) * 1000 / paper.BOXES

@@ -15,7 +15,7 @@ from ..experiments.tables import read
 from . import verdicts
 from .document import Link
 from .effects import effects
-from .tables import difference, narrow, to_markdown, with_intervals
+from .tables import difference, leads, narrow, to_markdown, with_intervals
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
@@ -98,15 +98,27 @@ def same_detections(local: pd.DataFrame) -> str:
     """
     pooled = local[local["sequence"] == "OVERALL"].reset_index(drop=True)
     shown = narrow(pooled, ["method"], {"MOTA": 1, "HOTA": 1, "IDF1": 1, "IDS": 0, "FPS": 0})
-    for measure in ("MOTA", "IDF1"):
-        columns = (f"{measure} {part}" for part in ("difference", "low", "high"))
-        shown[f"DeepMOT-Tracktor less it, {measure}"] = with_intervals(*(pooled[name] for name in columns))
-    return to_markdown(shown)
+    return to_markdown(shown.join(leads(local).drop(columns="method")))
 
 
 def matchers(table5: pd.DataFrame) -> str:
     """Format Table 5: the weighted accuracy by rows and columns [%], the paper's beside ours."""
     return to_markdown(narrow(table5, ["network", "discretization"], {"WA": 1}))
+
+
+def lengths(table: pd.DataFrame) -> str:
+    """Format how the accuracy of the paper's network grows with its training.
+
+    Args:
+        table: As ``experiments.lengths.table`` returns it.
+    """
+    shown: dict[str, list[str]] = {"updates": [f"{steps:,}" for steps in table["steps"].unique()]}
+    for axis, rows in table.groupby("discretization", sort=False):
+        shown[f"WA, {axis}"] = [
+            f"{wa:.2f} ({low:.2f} to {high:.2f})" for wa, low, high in rows[["WA", "low", "high"]].to_numpy()
+        ]
+        shown[f"{axis}, unseen pairs"] = [f"{value:.2f}" for value in rows["WA unseen"]]
+    return to_markdown(pd.DataFrame(shown))
 
 
 def rendered(comparison: pd.DataFrame) -> str:
@@ -141,6 +153,7 @@ _TABLES: dict[str, tuple[str, tuple[str, ...], Callable[[pd.DataFrame], str]]] =
     ),
     "same detections": ("standard", ("table4_local",), same_detections),
     "matchers": ("standard", ("table5",), matchers),
+    "lengths": ("standard", ("lengths",), lengths),
     "rendered": ("rendered", ("comparison",), rendered),
 }
 

@@ -11,6 +11,8 @@ from .markdown import escape
 
 #: Measures that are counts of boxes or switches.
 COUNTS = frozenset(["FP", "FN", "IDS", "IDs", "FM"])
+# What has intervals over blocks of frames (``evaluation.intervals``), and how it is written.
+_MEASURES = {"MOTA": "MOTA", "IDF1": "IDF1", "IDs": "IDs/1,000"}
 
 
 def beside(paper: pd.DataFrame, ours: pd.DataFrame | None, keys: list[str]) -> pd.DataFrame:
@@ -76,17 +78,31 @@ def narrow(table: pd.DataFrame, keys: Sequence[str], measures: Mapping[str, int]
 
 
 def contrasts(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the differences of ``experiments.contrasts.table`` as text, ours with their intervals.
+    """Return the differences of ``experiments.contrasts`` as text, ours with their intervals.
 
     Returns:
         Columns ``difference`` (row less row), ``X, paper`` and ``X, ours`` of each measure, and ``seeds``.
     """
     shown = pd.DataFrame({"difference": table["row"] + " less " + table["against"]})
-    for measure, label in {"MOTA": "MOTA", "IDF1": "IDF1", "IDs": "IDs/1,000"}.items():
+    for measure, label in _MEASURES.items():
         shown[f"{label}, paper"] = [difference(value, 2) for value in table[f"{measure} (paper)"]]
         columns = (table[f"{measure} {part}"] for part in ("(ours)", "low", "high"))
         shown[f"{label}, ours"] = with_intervals(*columns)
     return shown.assign(seeds=table["seeds"])
+
+
+def leads(table: pd.DataFrame) -> pd.DataFrame:
+    """Return as text what DeepMOT-Tracktor has more than each method of ``experiments.benchmark.local``.
+
+    Returns:
+        The pooled rows: ``method``, then MOTA and IDF1 in points and switches by 1,000 boxes.
+    """
+    pooled = table[table["sequence"] == "OVERALL"].reset_index(drop=True)
+    shown = pooled[["method"]].copy()
+    for measure, label in _MEASURES.items():
+        columns = (pooled[f"{measure} {part}"] for part in ("difference", "low", "high"))
+        shown[f"DeepMOT-Tracktor less it, {label}"] = with_intervals(*columns)
+    return shown
 
 
 def with_intervals(effects: Iterable[float], lows: Iterable[float], highs: Iterable[float]) -> list[str]:
