@@ -50,17 +50,23 @@ def test_each_row_is_what_its_training_scores(tiny, monkeypatch):
     found, origins = lengths.table(tiny)
     monkeypatch.setattr(trainer, "train", None)
     pd.testing.assert_frame_equal(lengths.table(tiny)[0], found)  # nothing is trained again
-    assert found["steps"].tolist() == [2, 2, 4, 4, 6, 6]
+    assert found["steps"].tolist() == [2] * 4 + [4] * 4 + [6] * 4
     assert len({made_from["weights"] for made_from in origins}) == 3
     assert [made_from["schedule"].split()[0] for made_from in origins] == ["2", "4", "6"]
+    before = {}
     for one in lengths.every(tiny):
         scores = matchers.score(one, RUN, matchers.train(one, RUN))
         measures, _ = tables.read(matchers.table_file(one, RUN))
-        for row in found[found["steps"] == one.settings.dhn.steps].itertuples():
-            wa = 100 * scores[f"WA_{row.discretization}"]
-            own = measures.query("pairs == 'all' and discretization == @row.discretization")
-            cells = found.loc[row.Index]
-            assert cells["WA"] == pytest.approx(wa.mean()) and cells["low"] <= cells["WA"] <= cells["high"]
-            assert cells["WA unseen"] == pytest.approx(wa[:4].mean())
-            assert cells["MA"] == pytest.approx(own["MA"].item())
-            assert cells["SA"] == pytest.approx(own["SA"].item())
+        for row in found[found["steps"] == one.settings.dhn.steps].to_dict("records"):
+            key = (row["discretization"], row["pairs"])
+            pairs = slice(0, 4) if row["pairs"] == "unseen" else slice(None)
+            wa = 100 * scores[f"WA_{row['discretization']}"].iloc[pairs].mean()
+            assert row["WA"] == pytest.approx(wa) and row["low"] <= row["WA"] <= row["high"]
+            if key in before:
+                assert row["gain"] == pytest.approx(wa - before[key])
+                assert row["gain low"] <= row["gain"] <= row["gain high"]
+            else:
+                assert np.isnan(row["gain"])
+            before[key] = wa
+            own = measures.set_index(["discretization", "pairs"]).loc[key]
+            assert (row["MA"], row["SA"]) == (own["MA"], own["SA"])

@@ -14,11 +14,25 @@ import numpy as np
 import pandas as pd
 
 from ..data.pairs import fingerprints
-from ..evaluation.intervals import Difference, mean_difference
+from ..evaluation.intervals import NOTHING, Difference, mean_difference
 from ..evaluation.matching import AXES
 from . import matchers, tables
 from .experiment import Experiment, Paths
 from .settings import MatcherRun, Settings
+
+_COLUMNS = [
+    "discretization",
+    "pairs",
+    "steps",
+    "WA",
+    "low",
+    "high",
+    "MA",
+    "SA",
+    "gain",
+    "gain low",
+    "gain high",
+]
 
 
 def run(settings: Settings) -> MatcherRun:
@@ -58,33 +72,43 @@ def accuracy(experiment: Experiment) -> dict[str, Difference]:
     The network is trained and scored where it is not.
     """
     scores = _scores(experiment)
-    test = experiment.pairs(run(experiment.settings).pairs).test
-    groups = fingerprints(test)[scores.index]
-    levels = {axis: 100 * scores[[f"WA_{axis}"]].to_numpy().T for axis in AXES}
-    return {axis: mean_difference(np.zeros_like(level), level, groups) for axis, level in levels.items()}
+    return {axis: _gain(experiment, None, scores, axis) for axis in AXES}
 
 
 def table(experiment: Experiment) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """Train and score all lengths, as far as they are not.
 
     Returns:
-        One row per length and discretization, in percent: ``discretization``, ``steps``, WA on all test pairs
-        with the ends ``low`` and ``high`` of its 95 % interval, MA and SA, and ``WA unseen`` on those that no
-        training pair gives away. And the provenance of each length.
+        One row per length, discretization and part of the test pairs, in percent: ``discretization``,
+        ``pairs`` ("all", or those "unseen", which no training pair gives away), ``steps``, ``WA`` with the
+        ends ``low`` and ``high`` of its 95 % interval, ``MA``, ``SA``, and what the length before has less,
+        ``gain`` with ``gain low`` and ``gain high``. And the provenance of each length.
     """
-    parts, origins = [], []
+    rows, origins = [], []
+    before = None
     for one in every(experiment):
-        ends = {axis: level._asdict() for axis, level in accuracy(one).items()}
+        scores = _scores(one)
         measures, made_from = tables.read(matchers.table_file(one, run(one.settings)))
-        whole, unseen = (
-            measures[measures["pairs"] == part].set_index("discretization") for part in ("all", "unseen")
-        )
-        found = whole[["WA"]].join(pd.DataFrame(ends).T[["low", "high"]]).join(whole[["MA", "SA"]])
-        found["WA unseen"] = unseen["WA"]
-        found.insert(0, "steps", one.settings.dhn.steps)
-        parts.append(found.reset_index())
+        unseen = one.pairs(run(one.settings).pairs).unseen[scores.index]
+        for row in measures[["discretization", "pairs", "WA", "MA", "SA"]].to_dict("records"):
+            part = unseen if row["pairs"] == "unseen" else np.ones_like(unseen)
+            level = _gain(one, None, scores[part], row["discretization"])
+            gain = (
+                NOTHING if before is None else _gain(one, before[part], scores[part], row["discretization"])
+            )
+            row |= {"steps": one.settings.dhn.steps, "low": level.low, "high": level.high}
+            rows.append(row | {"gain": gain.effect, "gain low": gain.low, "gain high": gain.high})
         origins.append(made_from)
-    return pd.concat(parts, ignore_index=True), origins
+        before = scores
+    return pd.DataFrame(rows)[_COLUMNS], origins
+
+
+def _gain(experiment: Experiment, before: pd.DataFrame | None, after: pd.DataFrame, axis: str) -> Difference:
+    """Compare scores of the same pairs, by default with zero; those of one frame are drawn together."""
+    test = experiment.pairs(run(experiment.settings).pairs).test
+    second = 100 * after[[f"WA_{axis}"]].to_numpy().T
+    first = np.zeros_like(second) if before is None else 100 * before[[f"WA_{axis}"]].to_numpy().T
+    return mean_difference(first, second, fingerprints(test)[after.index])
 
 
 def _scores(experiment: Experiment) -> pd.DataFrame:

@@ -138,6 +138,8 @@ def curves(histories: dict[str, pd.DataFrame]) -> Figure:
 def lengths(table: pd.DataFrame, paper: dict[str, float]) -> Figure:
     """Plot WA over the length of a training, with its 95 % interval, and the paper's WA as a line.
 
+    Pairs that a training pair gives away are among "all"; "unseen" are the others.
+
     Args:
         table: As ``experiments.lengths.table`` returns it.
         paper: The paper's WA [%] by discretization.
@@ -147,13 +149,14 @@ def lengths(table: pd.DataFrame, paper: dict[str, float]) -> Figure:
     """
     figure, axes = plt.subplots(1, 2, figsize=(6.4, 3.2), sharex=True, sharey=True)
     for ax, (axis, theirs) in zip(axes, paper.items(), strict=True):
-        part = table[table["discretization"] == axis]
-        ends = np.abs(part[["low", "high"]].to_numpy().T - part["WA"].to_numpy())
         ax.axhline(theirs, color=COLORS["paper"], linestyle="--", label=f"paper: {theirs:.1f}")
-        ax.errorbar(part["steps"], part["WA"], ends, marker="o", color=COLORS["ours"], label="all test pairs")
-        ax.plot(part["steps"], part["WA unseen"], marker="s", color=COLORS["unseen"], label="unseen pairs")
+        for part, color, label in (("all", "ours", "all test pairs"), ("unseen", "unseen", "unseen pairs")):
+            rows = table[(table["discretization"] == axis) & (table["pairs"] == part)]
+            ends = np.abs(rows[["low", "high"]].to_numpy().T - rows["WA"].to_numpy())
+            ax.errorbar(rows["steps"], rows["WA"], ends, marker="o", color=COLORS[color], label=label)
         ax.set(xscale="log", xlabel="updates of a training", title=f"{axis}-wise maximum")
-        ax.set_xticks(part["steps"].to_list(), [f"{steps:,}" for steps in part["steps"]])
+        steps = table["steps"].unique().tolist()
+        ax.set_xticks(steps, [f"{number:,}" for number in steps], fontsize=9)
         ax.minorticks_off()
         ax.legend(loc="lower right")
     axes[0].set(ylabel="WA [%]")

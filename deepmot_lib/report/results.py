@@ -112,13 +112,11 @@ def lengths(table: pd.DataFrame) -> str:
     Args:
         table: As ``experiments.lengths.table`` returns it.
     """
-    shown: dict[str, list[str]] = {"updates": [f"{steps:,}" for steps in table["steps"].unique()]}
-    for axis, rows in table.groupby("discretization", sort=False):
-        shown[f"WA, {axis}"] = [
-            f"{wa:.2f} ({low:.2f} to {high:.2f})" for wa, low, high in rows[["WA", "low", "high"]].to_numpy()
-        ]
-        shown[f"{axis}, unseen pairs"] = [f"{value:.2f}" for value in rows["WA unseen"]]
-    return to_markdown(pd.DataFrame(shown))
+    shown = pd.DataFrame({"updates": [f"{steps:,}" for steps in table["steps"].unique()]})
+    for (axis, part), rows in table.groupby(["discretization", "pairs"], sort=False):
+        shown[f"WA, {axis}, {part} pairs"] = [f"{value:.2f}" for value in rows["WA"]]
+        shown[f"gain, {axis}, {part}"] = with_intervals(rows["gain"], rows["gain low"], rows["gain high"])
+    return to_markdown(shown)
 
 
 def rendered(comparison: pd.DataFrame) -> str:
