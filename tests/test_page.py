@@ -13,7 +13,7 @@ from PIL import Image
 
 from deepmot_lib.experiments import tables
 from deepmot_lib.report import contents as report
-from deepmot_lib.report import document, markdown_page, page
+from deepmot_lib.report import document, markdown_page, page, views
 from deepmot_lib.report.tables import beside
 
 pytestmark = pytest.mark.slow
@@ -160,6 +160,19 @@ def test_rows_that_the_paper_does_not_have_come_last_and_apart():
     labels = [(label, number(cells["loss"])) for label, cells in rows(rendered(shuffled))]
     assert labels[:5] == [("A", "none"), ("A", "L1"), ("A", "ours"), ("B", "none"), ("B", "L1")]
     assert labels[5:] == [("A, beyond the paper", "new")]
+
+
+def test_a_wide_table_is_folded_in_parts_that_fit_across_a_page():
+    names = [f"m{number}" for number in range(19)]
+    frame = pd.DataFrame([["A", *range(19)], ["B", *range(19)]], columns=["method", *names])
+    frame = frame.rename(columns={"m0": "MOTA"})
+    folded = views.views(document.Table(frame)).folded
+    assert [list(view.frame) for view in folded] == [
+        ["method", "MOTA", *names[1:10]],
+        ["method", *names[10:]],
+    ]
+    (whole,) = views.views(document.Table(frame.iloc[:, :16])).folded
+    pd.testing.assert_frame_equal(whole.frame, frame.iloc[:, :16])
 
 
 def test_rows_of_one_each_are_not_torn_apart():

@@ -40,6 +40,7 @@ def test_each_kind_of_job_has_a_forecast_and_nothing_is_kept(experiment, monkeyp
     jobs = {line[:50].strip(): line[50:].split() for line in told.splitlines() if line[:3] in ("02 ", "07 ")}
     assert {name: row[0] for name, row in jobs.items()} == {
         "02 seq_gru on eq3": "2",
+        "02 seq_gru on eq3, 25 steps": "1",
         "07 external ReID": "1",
         "07 features of frames": "1",
         "07 tracktor vanilla": "1",

@@ -6,6 +6,7 @@ has more than the first one; the two tables are folded.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import pandas as pd
@@ -22,8 +23,11 @@ MOST_COLUMNS = 8
 _MAIN = (
     ("difference", "low", "high", "verdict", "MOTA"),
     ("MOTA", "IDF1", "IDS", "IDs", "HOTA"),
+    ("steps", "WA", "low", "high", "gain", "gain low", "gain high"),
     ("WA", "WA unseen", "MA", "SA"),
 )
+# Columns of numbers that fit across a printed page.
+_ACROSS = 15
 
 
 class View(NamedTuple):
@@ -100,7 +104,17 @@ def _of_one(frame: pd.DataFrame, kind: str) -> Views:
         return Views([], [View("", frame, kind)], f"{len(frame)} rows")
     if first.shape == frame.shape:
         return Views([View("", frame, kind)], [], "")
-    return Views([View("", first, kind)], [View("", frame, kind)], f"all {len(frame)} rows, all columns")
+    return Views([View("", first, kind)], _across(frame, kind), f"all {len(frame)} rows, all columns")
+
+
+def _across(frame: pd.DataFrame, kind: str) -> list[View]:
+    """Return a table in as few parts as fit across a printed page, each with its keys."""
+    names = keys(frame)
+    rest = [name for name in frame if name not in names]
+    size = math.ceil(len(rest) / math.ceil(len(rest) / _ACROSS))
+    return [
+        View("", frame[[*names, *rest[start : start + size]]], kind) for start in range(0, len(rest), size)
+    ]
 
 
 def _measure(name: object) -> str:
