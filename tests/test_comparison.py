@@ -68,6 +68,10 @@ def test_the_whole_comparison_in_small(tiny):
     assert moved and all("bbox_pred" in name for name in moved), "the last layer alone is trained"
 
 
+def test_its_trainings_do_not_lie_among_those_of_table_6(tiny):
+    assert not comparison.trainings_folder(tiny).is_relative_to(tiny.paths.trackers)
+
+
 def test_trackers_that_share_views_track_as_each_alone(tiny):
     torch.manual_seed(0)
     first = Tracktor("tiny", side=96).eval()

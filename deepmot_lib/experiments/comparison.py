@@ -354,8 +354,13 @@ def _of_counts(experiment: Experiment) -> Fingerprint:
     )
 
 
+def trainings_folder(experiment: Experiment) -> Path:
+    """Return where the trainings lie: not among the trackers', whose distance matrices are Table 6's."""
+    return experiment.paths.root / "comparison"
+
+
 def _folder(experiment: Experiment, initialization: int) -> Path:
-    return experiment.paths.trackers / "comparison" / f"{initialization}"
+    return trainings_folder(experiment) / f"{initialization}"
 
 
 def main(arguments: Iterable[str] | None = None) -> int:

@@ -7,7 +7,7 @@ import pandas as pd
 from .. import evaluation, matchers
 from ..evaluation import matching
 from . import matrices, tables
-from .comparison import ARMS, MAIN, NEGATIVE, POSITIVE, VANILLA
+from .comparison import ARMS, MAIN, NEGATIVE, POSITIVE, VANILLA, trainings_folder
 from .experiment import Experiment
 
 #: Points of MOTA below which a difference does not matter (docs/protocol.md).
@@ -88,7 +88,7 @@ def association(experiment: Experiment) -> pd.DataFrame:
         One row per matcher: ``matcher``, ``matrices``, ``WA_row`` and ``WA_column`` in percent, and ``all
         right``: the percentage of matrices whose row-wise maxima are the optimal assignment.
     """
-    rows, pairs = [], matrices.training_pairs(experiment.paths.trackers / "comparison")
+    rows, pairs = [], matrices.training_pairs(trainings_folder(experiment))
     for name in ASKED:
         matcher = matchers.load(name, experiment.device, pairs="eq3")
         scores = matching.score(matcher, pairs)
